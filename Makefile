@@ -1,0 +1,87 @@
+# `make` lists the commands. Two of them do all the set-up: `make dev` and `make test`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN     := $(CURDIR)/bin
+TOOLS   := $(BIN)/tools
+TESTENV := go run ./cmd/testenv --
+PKGS    ?= ./...
+RUN     ?= .
+ARGS    ?=
+
+.PHONY: help
+help: ## List the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: dev
+dev: build ## Run everything on embedded defaults and do a first full sync (ARGS="--reset" and other flags)
+	@exec $(BIN)/litemaas dev $(ARGS)
+
+.PHONY: test
+test: ## Run all tests; starts the Postgres and the Temporal server they need (PKGS=./api RUN=TestName)
+	@$(TESTENV) go test -run '$(RUN)' $(PKGS)
+
+.PHONY: build
+build: ## Build bin/litemaas
+	@mkdir -p $(BIN)
+	@go build -o $(BIN)/litemaas ./cmd/litemaas
+
+.PHONY: check
+check: lint vet-workflows migrations-check openapi-check test-race test-devserver ## Everything that CI runs
+
+.PHONY: test-race
+test-race:
+	@$(TESTENV) go test -race $(PKGS)
+
+.PHONY: test-devserver
+test-devserver:
+	@cd temporal/devserver && go vet ./... && go test ./...
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint ## Formatting, linters, and the layers
+	@$(TOOLS)/golangci-lint run
+	@cd temporal/devserver && $(TOOLS)/golangci-lint run --config ../../.golangci.yml
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint ## Format the code
+	@$(TOOLS)/golangci-lint fmt
+	@cd temporal/devserver && $(TOOLS)/golangci-lint fmt --config ../../.golangci.yml
+
+.PHONY: vet-workflows
+vet-workflows: $(TOOLS)/workflowcheck ## Look for code in workflows that would not replay
+	@$(TOOLS)/workflowcheck -config .workflowcheck.yml ./workflows/...
+
+$(TOOLS)/%: tools/go.mod tools/go.sum
+	@echo "building $* (once)"
+	@mkdir -p $(TOOLS)
+	@cd tools && GOBIN=$(TOOLS) go install tool
+
+.PHONY: migrations-check
+migrations-check: ## Migration numbers have no gaps and no twins
+	@ls migrations/*.sql | sed -E 's|migrations/0*([0-9]+)_.*|\1|' | awk '$$1 != NR {print "migrations: number " NR " is missing or doubled"; exit 1}'
+
+.PHONY: openapi
+openapi: ## Write docs/openapi.json from the code
+	@go test ./api -run TestOpenAPI -count=1 -update
+
+.PHONY: openapi-check
+openapi-check:
+	@go test ./api -run TestOpenAPI -count=1
+
+.PHONY: histories
+histories: ## Record workflow histories for the replay test, after a change that runs cannot meet
+	@$(TESTENV) go test ./temporal -run TestFullSyncHistory -count=1 -update
+
+.PHONY: conformance
+conformance: ## Hold the client and the fake against a real LiteLLM (LITELLM_BASE_URL, LITELLM_MASTER_KEY)
+	@: $${LITELLM_BASE_URL:?set it to the address of a LiteLLM with a database} $${LITELLM_MASTER_KEY:?set it to its master key}
+	@go test ./activities/litellm/... -run 'TestConformance' -count=1 -v | { grep -E '^(=== NAME|--- |ok|FAIL|PASS|panic)|_test.go' || true; }
+
+.PHONY: bench
+bench: ## Measure, and write docs/benchmarks.md
+	@$(TESTENV) go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md
+
+.PHONY: clean
+clean: ## Remove what was built (not .dev, the data of `make dev`: see `litemaas dev --reset`)
+	@rm -rf $(BIN)

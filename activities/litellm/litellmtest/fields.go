@@ -1,0 +1,188 @@
+package litellmtest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// fields is a request body, field by field, so that null and absent differ.
+type fields map[string]json.RawMessage
+
+// fieldType is what a field may hold.
+type fieldType int
+
+const (
+	number fieldType = iota
+	whole
+	text
+	textList
+	dict
+	flag
+)
+
+// readFields reads a body and checks the types of the fields it knows; null is always good.
+func readFields(r *request, types map[string]fieldType) (fields, answer) {
+	if err := jsonBody(r); err != nil {
+		return nil, err
+	}
+	var f fields
+	if json.Unmarshal(r.body, &f) != nil {
+		return nil, unprocessable(problem("model_attributes_type", "Input should be a valid dictionary or object to extract fields from", "body"))
+	}
+	var problems []object
+	for name, typ := range types {
+		if !f.has(name) {
+			continue
+		}
+		if kind, msg := typ.wrong(f[name]); kind != "" {
+			problems = append(problems, problem(kind, msg, "body", name))
+		}
+	}
+	if problems != nil {
+		return nil, unprocessable(problems...)
+	}
+	return f, nil
+}
+
+// wrong says what is wrong with a value, in FastAPI's words.
+func (t fieldType) wrong(raw json.RawMessage) (kind, msg string) {
+	var v any
+	_ = json.Unmarshal(raw, &v) // it is part of valid JSON
+	switch t {
+	case number, whole:
+		n, isNumber := v.(float64)
+		if s, ok := v.(string); ok {
+			parsed, err := strconv.ParseFloat(s, 64)
+			n, isNumber = parsed, err == nil
+			if !isNumber && t == number {
+				return "float_parsing", "Input should be a valid number, unable to parse string as a number"
+			}
+			if !isNumber {
+				return "int_parsing", "Input should be a valid integer, unable to parse string as an integer"
+			}
+		}
+		switch {
+		case !isNumber && t == number:
+			return "float_type", "Input should be a valid number"
+		case !isNumber:
+			return "int_type", "Input should be a valid integer"
+		case t == whole && n != math.Trunc(n):
+			return "int_from_float", "Input should be a valid integer, got a number with a fractional part"
+		}
+	case text:
+		if _, ok := v.(string); !ok {
+			return "string_type", "Input should be a valid string"
+		}
+	case textList:
+		if _, ok := v.([]any); !ok {
+			return "list_type", "Input should be a valid list"
+		}
+	case dict:
+		if _, ok := v.(map[string]any); !ok {
+			return "dict_type", "Input should be a valid dictionary"
+		}
+	case flag:
+		if _, ok := v.(bool); !ok {
+			return "bool_type", "Input should be a valid boolean"
+		}
+	}
+	return "", ""
+}
+
+// has reports whether the field is there and not null.
+func (f fields) has(name string) bool { return f[name] != nil && string(f[name]) != "null" }
+
+// null reports whether the field is there and null.
+func (f fields) null(name string) bool { return string(f[name]) == "null" }
+
+// get reads a field that was checked into a pointer of its type; nil when it is not there or
+// null.
+func get[T any](f fields, name string) *T {
+	if !f.has(name) {
+		return nil
+	}
+	v := new(T)
+	raw := f[name]
+	if json.Unmarshal(raw, v) == nil {
+		return v
+	}
+	_ = json.Unmarshal([]byte(strings.Trim(string(raw), `"`)), v) // a number in quotes
+	return v
+}
+
+// set is get for an update: absent leaves what is there, null takes it away.
+func set[T any](f fields, name string, into **T) {
+	if _, there := f[name]; there {
+		*into = get[T](f, name)
+	}
+}
+
+// checkBudget refuses amounts and periods of budgets as LiteLLM does; typ and param are those
+// of the call.
+func checkBudget(f fields, typ string, param any) answer {
+	if b := get[float64](f, "max_budget"); b != nil && *b < 0 {
+		return pythonError(http.StatusBadRequest, "max_budget must be a non-negative finite number. Received: "+pythonFloat(*b), typ, param)
+	}
+	return checkPeriod(f, typ, param)
+}
+
+func checkPeriod(f fields, typ string, param any) answer {
+	if d := get[string](f, "budget_duration"); d != nil {
+		if _, ok := duration(*d); !ok {
+			msg := "Invalid budget_duration '" + *d + "'. Use a format like '1h', '24h', '7d', or '30d'."
+			return proxyError(http.StatusBadRequest, `{'error': "`+msg+`"}`, typ, param)
+		}
+	}
+	return nil
+}
+
+// pythonFloat prints as Python does.
+func pythonFloat(f float64) string {
+	if f == math.Trunc(f) && math.Abs(f) < 1e16 {
+		return fmt.Sprintf("%.1f", f)
+	}
+	return strconv.FormatFloat(f, 'g', -1, 64)
+}
+
+var durationText = regexp.MustCompile(`^(\d+)(s|m|h|d|w|mo)$`)
+
+// duration reads LiteLLM's grammar of durations. A month counts 30 days.
+func duration(text string) (time.Duration, bool) {
+	m := durationText.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false
+	}
+	n, err := strconv.Atoi(m[1])
+	unit := map[string]time.Duration{
+		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour, "mo": 30 * 24 * time.Hour,
+	}[m[2]]
+	return time.Duration(n) * unit, err == nil
+}
+
+// resetAt is when a budget period that holds now ends, on LiteLLM's calendar (UTC): a day at
+// midnight, a week on Monday, 30 days with the month.
+func resetAt(period string, now time.Time) *time.Time {
+	d, _ := duration(period)
+	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
+	var end time.Time
+	switch {
+	case period == "30d", strings.HasSuffix(period, "mo"):
+		end = time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
+	case period == "7d":
+		end = midnight.AddDate(0, 0, (8-int(now.Weekday()))%7)
+		if !end.After(now) {
+			end = end.AddDate(0, 0, 7)
+		}
+	case d%(24*time.Hour) == 0:
+		end = midnight.Add(d)
+	default:
+		end = now.Add(d)
+	}
+	return &end
+}

@@ -1,0 +1,394 @@
+package litellmtest
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// key is a key as it is stored, and kept in the state file.
+type key struct {
+	Token, Name string // the hash of its secret; sk-... and four characters
+	Alias       *string
+	UserID      *string
+	TeamID      *string
+	Models      []string
+	MaxBudget   *float64
+	Period      *string
+	ResetAt     *time.Time
+	Spend       float64
+	TPM         *int64
+	RPM         *int64
+	Parallel    *int64
+	Metadata    map[string]json.RawMessage
+	Blocked     *bool
+	Expires     *time.Time
+	Order       int64
+
+	CreatedAt, UpdatedAt         time.Time
+	SettingsAt, ActiveAt, GoneAt *time.Time
+	ArchiveID                    string
+}
+
+func hash(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// tokenOf is the stored id of a key that is named by its secret or by its hash.
+func tokenOf(name string) string {
+	if strings.HasPrefix(name, "sk-") {
+		return hash(name)
+	}
+	return name
+}
+
+// mayCallAll reports whether the key is for every model, as one without a list is.
+func (k *key) mayCallAll() bool {
+	return len(k.Models) == 0 || slices.Contains(k.Models, "all-proxy-models")
+}
+
+func (k *key) mayCall(model string) bool { return k.mayCallAll() || slices.Contains(k.Models, model) }
+
+// keyFields are the types of what a key may be given.
+var keyFields = map[string]fieldType{
+	"key": text, "key_alias": text, "user_id": text, "team_id": text, "models": textList, "duration": text,
+	"max_budget": number, "budget_duration": text, "spend": number, "tpm_limit": whole, "rpm_limit": whole,
+	"max_parallel_requests": whole, "metadata": dict, "model_rpm_limit": dict, "model_tpm_limit": dict,
+	"model_max_budget": dict, "blocked": flag, "tags": textList,
+}
+
+// row is the key as most calls answer it.
+func (k *key) row() object {
+	models, metadata := k.Models, k.Metadata
+	if models == nil {
+		models = []string{}
+	}
+	if metadata == nil {
+		metadata = map[string]json.RawMessage{}
+	}
+	return object{
+		"token": k.Token, "key_name": k.Name, "key_alias": k.Alias, "user_id": k.UserID, "team_id": k.TeamID, "models": models,
+		"max_budget": k.MaxBudget, "budget_duration": k.Period, "budget_reset_at": at(k.ResetAt), "spend": k.Spend, "total_spend": 0.0,
+		"tpm_limit": k.TPM, "rpm_limit": k.RPM, "tpd_limit": nil, "max_parallel_requests": k.Parallel, "metadata": metadata,
+		"blocked": k.Blocked, "expires": at(k.Expires), "soft_budget_cooldown": false, "key_type": "default",
+		"created_at": at(&k.CreatedAt), "created_by": "default_user_id", "updated_at": at(&k.UpdatedAt), "updated_by": "default_user_id",
+		"settings_updated_at": at(k.SettingsAt), "last_active": at(k.ActiveAt), "rotation_count": 0, "auto_rotate": false,
+		"aliases": object{}, "config": object{}, "permissions": object{}, "model_spend": object{}, "model_max_budget": object{},
+		"allowed_routes": []string{}, "allowed_cache_controls": []string{}, "budget_id": nil, "litellm_budget_table": nil,
+		"router_settings": object{}, "budget_limits": nil, "object_permission": nil, "access_group_ids": []string{},
+	}
+}
+
+// info is the key as /key/info and /key/update answer it: the times are written another way.
+func (k *key) info() object {
+	row := k.row()
+	delete(row, "token")
+	for name, t := range map[string]*time.Time{
+		"budget_reset_at": k.ResetAt, "expires": k.Expires, "created_at": &k.CreatedAt, "updated_at": &k.UpdatedAt,
+		"settings_updated_at": k.SettingsAt, "last_active": k.ActiveAt,
+	} {
+		row[name] = info(t)
+	}
+	return row
+}
+
+// stored finds a key, with its budget reset if its period has ended.
+func (p *Proxy) stored1(token string, now time.Time) *key {
+	k := p.keys[token]
+	if k != nil && k.Period != nil && k.ResetAt != nil && !now.Before(*k.ResetAt) {
+		k.Spend, k.ResetAt = 0, resetAt(*k.Period, now)
+	}
+	return k
+}
+
+func (p *Proxy) generateKey(r *request) answer {
+	f, err := readFields(r, keyFields)
+	if err != nil {
+		return err
+	}
+	secret := "sk-" + strings.ReplaceAll(rand.Text(), "=", "")
+	if given := get[string](f, "key"); given != nil {
+		secret = *given
+	}
+	k := &key{Token: hash(secret), Name: "sk-..." + secret[max(0, len(secret)-4):], CreatedAt: r.now, UpdatedAt: r.now}
+	if err := p.checkNewKey(f, secret); err != nil {
+		return err
+	}
+	if err := p.fill(k, f, r.now); err != nil {
+		return err
+	}
+	p.order++
+	k.Order = p.order
+	if p.keys[k.Token] == nil { // otherwise nothing is changed, and nobody is told
+		p.keys[k.Token] = k
+		delete(p.deleted, k.Token)
+	}
+	return jsonAnswer(http.StatusOK, k.echo(secret))
+}
+
+// echo is the answer to a new key: what was asked for, not what is stored.
+func (k *key) echo(secret string) object {
+	row := k.row()
+	for _, name := range []string{"total_spend", "soft_budget_cooldown", "rotation_count", "auto_rotate", "model_spend", "settings_updated_at", "last_active"} {
+		delete(row, name)
+	}
+	row["key"], row["token_id"], row["duration"], row["organization_id"] = secret, k.Token, nil, nil
+	return row
+}
+
+// checkNewKey refuses what LiteLLM refuses of a new key.
+func (p *Proxy) checkNewKey(f fields, secret string) answer {
+	bad := func(message string) answer { return pythonError(http.StatusBadRequest, message, typeInternal, nil) }
+	switch {
+	case !strings.HasPrefix(secret, "sk-"):
+		masked := "****"
+		if len(secret) > 8 {
+			masked = secret[:4] + "****" + secret[len(secret)-4:]
+		}
+		return bad("Invalid key format. LiteLLM Virtual Key must start with 'sk-'. Received: " + masked)
+	case len(secret) < 16:
+		return bad("Invalid key format. LiteLLM Virtual Key must be at least 16 characters long.")
+	}
+	if err := checkBudget(f, typeInternal, nil); err != nil {
+		return err
+	}
+	if d := get[string](f, "duration"); d != nil {
+		if _, ok := duration(*d); !ok {
+			return proxyError(http.StatusInternalServerError, "Invalid duration format", typeInternal, nil)
+		}
+	}
+	if limits := get[map[string]any](f, "model_max_budget"); limits != nil && len(*limits) > 0 {
+		return proxyError(http.StatusInternalServerError, "Invalid model_max_budget: You must have an enterprise license to set model_max_budget. "+
+			licence+". Example of valid model_max_budget: https://docs.litellm.ai/docs/proxy/users", typeInternal, nil)
+	}
+	if f.has("tags") {
+		return pythonError(http.StatusForbidden, "This feature is only available for LiteLLM Enterprise users: tags. "+licence, typeInternal, nil)
+	}
+	return p.checkAlias(f, "")
+}
+
+// checkAlias refuses the alias of another key.
+func (p *Proxy) checkAlias(f fields, own string) answer {
+	alias := get[string](f, "key_alias")
+	if alias == nil {
+		return nil
+	}
+	for token, k := range p.keys {
+		if token != own && k.Alias != nil && *k.Alias == *alias {
+			return proxyError(http.StatusBadRequest, "Key with alias '"+*alias+"' already exists. Unique key aliases across all keys are required.", typeBad, "key_alias")
+		}
+	}
+	return nil
+}
+
+// fill puts the fields of a body into k: absent stays, null goes.
+func (p *Proxy) fill(k *key, f fields, now time.Time) answer {
+	set(f, "key_alias", &k.Alias)
+	set(f, "user_id", &k.UserID)
+	set(f, "team_id", &k.TeamID)
+	set(f, "max_budget", &k.MaxBudget)
+	set(f, "tpm_limit", &k.TPM)
+	set(f, "rpm_limit", &k.RPM)
+	set(f, "max_parallel_requests", &k.Parallel)
+	set(f, "blocked", &k.Blocked)
+	if m := get[[]string](f, "models"); m != nil {
+		k.Models = *m
+	}
+	if s := get[float64](f, "spend"); s != nil {
+		k.Spend = *s
+	}
+	if _, there := f["budget_duration"]; there {
+		set(f, "budget_duration", &k.Period)
+		k.ResetAt = nil
+		if k.Period != nil {
+			k.ResetAt = resetAt(*k.Period, now)
+		}
+	}
+	if _, there := f["duration"]; there {
+		k.Expires = nil
+		if d := get[string](f, "duration"); d != nil && *d != "-1" {
+			length, ok := duration(*d)
+			if !ok {
+				return proxyError(http.StatusBadRequest, "Authentication Error, Invalid duration format", typeAuth, "None")
+			}
+			end := now.Add(length)
+			k.Expires = &end
+		}
+	}
+	if m := get[map[string]json.RawMessage](f, "metadata"); m != nil {
+		k.Metadata = *m // wholesale
+	}
+	for _, name := range []string{"model_rpm_limit", "model_tpm_limit"} {
+		if f.has(name) {
+			k.Metadata = maps.Clone(k.Metadata)
+			if k.Metadata == nil {
+				k.Metadata = map[string]json.RawMessage{}
+			}
+			k.Metadata[name] = f[name]
+		}
+	}
+	return nil
+}
+
+var keyNotFound = proxyError(http.StatusNotFound, "Key not found.", typeNotFound, "key")
+
+func (p *Proxy) updateKey(r *request) answer {
+	f, err := readFields(r, keyFields)
+	if err != nil {
+		return err
+	}
+	if !f.has("key") && !f.has("key_alias") {
+		return unprocessable(problem("value_error", "Value error, either key or key_alias must be provided", "body"))
+	}
+	var k *key
+	if name := get[string](f, "key"); name != nil {
+		k = p.stored1(tokenOf(*name), r.now)
+	} else {
+		k = p.keyByAlias(*get[string](f, "key_alias"))
+	}
+	if k == nil {
+		return keyNotFound
+	}
+	if f.null("metadata") {
+		return proxyError(http.StatusBadRequest, "Authentication Error, Null constraint violation on the fields: (`metadata`)", typeAuth, "None")
+	}
+	if err := checkBudget(f, typeAuth, "None"); err != nil {
+		return err
+	}
+	if err := p.checkAlias(f, k.Token); err != nil {
+		return err
+	}
+	changed := *k
+	if err := p.fill(&changed, f, r.now); err != nil {
+		return err
+	}
+	changed.UpdatedAt, changed.SettingsAt = r.now, &r.now
+	p.keys[k.Token] = &changed
+	row := changed.info()
+	row["key"], row["token"] = *cmpOr(get[string](f, "key"), &changed.Token), changed.Token
+	return jsonAnswer(http.StatusOK, row)
+}
+
+func (p *Proxy) keyByAlias(alias string) *key {
+	for _, k := range p.keys {
+		if k.Alias != nil && *k.Alias == alias {
+			return k
+		}
+	}
+	return nil
+}
+
+func (p *Proxy) blockKey(r *request) answer   { return p.setBlocked(r, true) }
+func (p *Proxy) unblockKey(r *request) answer { return p.setBlocked(r, false) }
+
+func (p *Proxy) setBlocked(r *request, blocked bool) answer {
+	f, err := readFields(r, keyFields)
+	if err != nil {
+		return err
+	}
+	name := get[string](f, "key")
+	if name == nil {
+		return unprocessable(problem("missing", "Field required", "body", "key"))
+	}
+	k := p.stored1(tokenOf(*name), r.now)
+	if k == nil {
+		return keyNotFound
+	}
+	changed := *k
+	changed.Blocked, changed.UpdatedAt, changed.SettingsAt = &blocked, r.now, &r.now
+	p.keys[k.Token] = &changed
+	return jsonAnswer(http.StatusOK, changed.row())
+}
+
+func (p *Proxy) deleteKeys(r *request) answer {
+	f, err := readFields(r, map[string]fieldType{"keys": textList, "key_aliases": textList})
+	if err != nil {
+		return err
+	}
+	var named []string
+	var tokens []string
+	for _, name := range deref(get[[]string](f, "keys")) {
+		named, tokens = append(named, name), append(tokens, tokenOf(name))
+	}
+	for _, alias := range deref(get[[]string](f, "key_aliases")) {
+		named = append(named, alias)
+		if k := p.keyByAlias(alias); k != nil {
+			tokens = append(tokens, k.Token)
+		}
+	}
+	if len(named) == 0 {
+		return unprocessable(problem("value_error", "Value error, At least one of 'keys' or 'key_aliases' must be provided.", "body"))
+	}
+	gone := 0
+	for _, token := range tokens {
+		if k := p.keys[token]; k != nil {
+			archived := *k
+			archived.GoneAt, archived.ArchiveID = &r.now, uuid.NewString()
+			p.deleted[token] = &archived
+			delete(p.keys, token)
+			gone++
+		}
+	}
+	if gone == 0 {
+		return pythonError(http.StatusNotFound, "No keys found", typeInternal, nil)
+	}
+	return jsonAnswer(http.StatusOK, object{"deleted_keys": named}) // also those that were not there
+}
+
+func regenerateKey(*request) answer {
+	return proxyError(http.StatusInternalServerError, "Regenerating Virtual Keys is an Enterprise feature, "+licence, typeInternal, nil)
+}
+
+// Keys returns the hashes of the keys that the proxy has, the oldest first.
+func (p *Proxy) Keys() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]string, 0, len(p.keys))
+	for _, k := range oldestFirst(p.keys) {
+		out = append(out, k.Token)
+	}
+	return out
+}
+
+func oldestFirst(keys map[string]*key) []*key {
+	return slices.SortedFunc(maps.Values(keys), func(a, b *key) int { return int(a.Order - b.Order) })
+}
+
+func deref[T any](v *T) (zero T) {
+	if v == nil {
+		return zero
+	}
+	return *v
+}
+
+func cmpOr[T any](v, otherwise *T) *T {
+	if v != nil {
+		return v
+	}
+	return otherwise
+}
+
+// statusOf is what /key/info calls the state of a key.
+func (k *key) statusOf(now time.Time) string {
+	switch {
+	case k.GoneAt != nil:
+		return "deleted"
+	case k.Blocked != nil && *k.Blocked:
+		return "revoked"
+	case k.Expires != nil && !now.Before(*k.Expires):
+		return "expired"
+	}
+	return "active"
+}
+
+var _ = fmt.Sprint

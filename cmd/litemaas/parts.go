@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/activities/litellm"
+	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/temporal"
+	"github.com/litemaas/litemaas/workflows"
+)
+
+// parts is what the commands that run something are built from. Nothing here is global, so a
+// test can do it twice.
+type parts struct {
+	config   config
+	store    *store.Store
+	proxy    *litellm.Client
+	temporal client.Client
+}
+
+// assemble wires the parts. It connects to nothing: what is away is found out, and waited
+// for, where it is needed.
+func assemble(ctx context.Context, cfg config) (*parts, error) {
+	st, err := store.Open(ctx, cfg.Database)
+	if err != nil {
+		return nil, err
+	}
+	c, err := temporal.Lazy(cfg.Temporal, slog.Default())
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	return &parts{config: cfg, store: st, proxy: litellm.New(cfg.LiteLLM.client()), temporal: c}, nil
+}
+
+// close gives back what assemble took.
+func (p *parts) close() {
+	p.temporal.Close()
+	p.store.Close()
+}
+
+// worker returns a worker for everything we run.
+func (p *parts) worker() worker.Worker {
+	return temporal.NewWorker(p.temporal, temporal.Activities{
+		SyncRuns: &activities.SyncRuns{
+			Store: p.store, Proxy: p.proxy, Guard: p.config.Sync.guard(),
+			ProposalTTL: p.config.Sync.ProposalTTL, Retention: p.config.Sync.Retention,
+		},
+		Proposals: &activities.Proposals{Store: p.store},
+		Probes:    &activities.Probes{Store: p.store, Proxy: p.proxy},
+		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
+			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
+		}},
+	})
+}

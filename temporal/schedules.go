@@ -1,0 +1,24 @@
+package temporal
+
+import (
+	"context"
+
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/workflows"
+)
+
+// EnsureSchedules makes the server's schedules agree with the settings. Every worker does so
+// when it starts: the settings rule, never the server.
+func EnsureSchedules(ctx context.Context, c workflows.Scheduler, s *store.Store) error {
+	if err := workflows.ApplySweepSchedule(ctx, c); err != nil {
+		return err
+	}
+	sync, err := s.SyncSchedule(ctx)
+	if err != nil {
+		return err
+	}
+	if err := workflows.ApplySyncSchedule(ctx, c, sync); err != nil {
+		return err
+	}
+	return s.ObserveSyncSchedule(ctx, sync.Generation)
+}

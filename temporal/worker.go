@@ -1,0 +1,49 @@
+// Package temporal puts our workflows and activities on a Temporal server. It is imported
+// by cmd alone; everything below knows Temporal only through its SDK.
+package temporal
+
+import (
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/workflows"
+)
+
+// Activities is every activity the worker offers.
+type Activities struct {
+	SyncRuns  *activities.SyncRuns
+	Proposals *activities.Proposals
+	Probes    *activities.Probes
+	Schedules *activities.Schedules
+}
+
+// NewWorker returns a worker for everything we run. Its bounds suit two cores and the
+// default pool of database connections.
+func NewWorker(c client.Client, a Activities) worker.Worker {
+	w := worker.New(c, workflows.TaskQueue, worker.Options{
+		Interceptors:                            []interceptor.WorkerInterceptor{&errorKinds{}},
+		MaxConcurrentActivityExecutionSize:      64,
+		MaxConcurrentLocalActivityExecutionSize: 32,
+	})
+	registerWorkflows(w)
+	registerActivities(w, a)
+	return w
+}
+
+// registerWorkflows is shared with the replay test, so neither can forget one.
+func registerWorkflows(r worker.WorkflowRegistry) {
+	r.RegisterWorkflow(workflows.FullSync)
+	r.RegisterWorkflow(workflows.AutoSync)
+	r.RegisterWorkflow(workflows.RefreshModel)
+	r.RegisterWorkflow(workflows.ApplyRemovals)
+	r.RegisterWorkflow(workflows.Sweep)
+}
+
+func registerActivities(r worker.ActivityRegistry, a Activities) {
+	r.RegisterActivity(a.SyncRuns)
+	r.RegisterActivity(a.Proposals)
+	r.RegisterActivity(a.Probes)
+	r.RegisterActivity(a.Schedules)
+}

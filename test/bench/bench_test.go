@@ -1,0 +1,63 @@
+// Package bench measures what the system costs on this machine and writes a page about it:
+// run `make bench`.
+package bench_test
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	out   = flag.String("o", "", "the file to write; standard output if empty")
+	quick = flag.Bool("quick", false, "leave out the sizes that take minutes")
+)
+
+// BenchmarkAll writes the page. It measures by itself: run it with -benchtime 1x.
+func BenchmarkAll(b *testing.B) {
+	slog.SetDefault(slog.New(slog.DiscardHandler))
+	var page strings.Builder
+	head(&page)
+	sizes := []int{100, 1_000, 10_000, 100_000}
+	if *quick {
+		sizes = sizes[:3]
+	}
+	benchSyncs(b, &page, sizes)
+	benchReads(b, &page)
+	if *out == "" {
+		_, err := io.WriteString(os.Stdout, page.String())
+		require.NoError(b, err)
+		return
+	}
+	require.NoError(b, os.WriteFile(*out, []byte(page.String()), 0o644))
+}
+
+// progress tells the person who waits.
+func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
+
+func head(w io.Writer) {
+	fmt.Fprintf(w, `# Benchmarks
+
+Written by `+"`make bench`"+` on %s: %d cores, %s of memory, %s, %s/%s. Postgres, Temporal, LiteLLM (in memory), the
+program and the callers share these cores; Postgres runs without fsync, as for the tests. Absolute figures are this
+machine's; the ratios are of one run and carry over.
+
+`, time.Now().UTC().Format("2 January 2006"), runtime.NumCPU(), memory(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+func memory() string {
+	raw, err := exec.Command("awk", `/MemTotal/ {printf "%.0f GiB", $2/1048576}`, "/proc/meminfo").Output()
+	if err != nil || len(raw) == 0 {
+		return "an unknown amount"
+	}
+	return string(raw)
+}

@@ -1,0 +1,109 @@
+package workflows
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/models"
+)
+
+// FullSyncInput says who asks for a sync, and what it may do.
+type FullSyncInput struct {
+	Trigger models.SyncTrigger
+	Actor   models.Actor
+	Options models.SyncOptions
+}
+
+// WorkflowID keeps one sync open at a time: a second request joins it. A dry run changes
+// nothing, so it stands in nobody's way.
+func (in FullSyncInput) WorkflowID() string {
+	if in.Options.DryRun {
+		return "full-sync/dry-run"
+	}
+	return "full-sync"
+}
+
+// Summary is the run's line in the Temporal UI.
+func (in FullSyncInput) Summary() string {
+	what := "Compare everything with LiteLLM"
+	if in.Options.DryRun {
+		what = "Dry run: see how LiteLLM differs, change nothing"
+	}
+	return what + ", asked for by " + in.Actor.ID
+}
+
+// SyncResult is the report of a sync. What it found about each model is in the run's rows.
+type SyncResult struct {
+	RunID      uuid.UUID
+	Status     models.SyncStatus
+	Options    models.SyncOptions
+	Counts     models.SyncCounts
+	Problems   []string
+	ProposalID *uuid.UUID
+	FinishedAt time.Time
+}
+
+// FullSync brings what we hold into line with LiteLLM: the models now, and in later parts
+// teams, users, subscriptions and keys. It waits for LiteLLM as long as it takes, a day at
+// most. What the guard holds back it only proposes, so that the run itself can end.
+func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
+	return syncRun(ctx, activities.BeginSyncRunInput{
+		Kind: models.SyncFull, Trigger: in.Trigger, Actor: in.Actor.ID, Options: in.Options,
+	}, syncModels)
+}
+
+// syncModels reads LiteLLM's model list, then compares and merges it in one transaction.
+func syncModels(ctx workflow.Context, run activities.SyncRunRef) error {
+	fetched, err := bulk(ctx, "Read LiteLLM's model list", syncRuns.FetchCatalogue, run)
+	if err != nil {
+		return err
+	}
+	workflow.SetCurrentDetails(ctx, mergingDetails(fetched))
+	_, err = bulk(ctx, "Compare it with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
+	return err
+}
+
+// syncRun is the frame of every sync: a row that says it runs, the work, and a report, also
+// when the work fails or is cancelled.
+func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(workflow.Context, activities.SyncRunRef) error) (SyncResult, error) {
+	run := activities.SyncRunRef{ID: runID(ctx)}
+	in.ID, in.WorkflowID = run.ID, workflow.GetInfo(ctx).WorkflowExecution.ID
+	err := workflow.UpsertTypedSearchAttributes(ctx, attrTrigger.ValueSet(string(in.Trigger)), attrOutcome.ValueSet("running"))
+	if err != nil {
+		return SyncResult{}, err
+	}
+	workflow.SetCurrentDetails(ctx, fetchingDetails(in))
+	if err := localRun(ctx, syncRuns.BeginSyncRun, in); err != nil {
+		return SyncResult{}, err
+	}
+	if err := work(ctx, run); err != nil {
+		return SyncResult{}, failSync(ctx, run, err)
+	}
+	done, err := local(ctx, syncRuns.CompleteSyncRun, run)
+	if err != nil {
+		return SyncResult{}, err
+	}
+	workflow.SetCurrentDetails(ctx, reportDetails(done))
+	res := SyncResult{
+		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts,
+		Problems: done.Problems, ProposalID: done.ProposalID, FinishedAt: done.FinishedAt,
+	}
+	return res, workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet(outcome(done)))
+}
+
+// failSync records why a run cannot go on, and returns that.
+func failSync(ctx workflow.Context, run activities.SyncRunRef, why error) error {
+	ctx, _ = workflow.NewDisconnectedContext(ctx) // also when cancelled
+	words := kinded(why).Message
+	workflow.SetCurrentDetails(ctx, failedDetails(words))
+	if err := workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet("failed")); err != nil {
+		workflow.GetLogger(ctx).Error("outcome not recorded", "error", err)
+	}
+	if err := localRun(ctx, syncRuns.FailSyncRun, activities.FailSyncRunInput{ID: run.ID, Why: words}); err != nil {
+		workflow.GetLogger(ctx).Error("failure not recorded", "sync_run_id", run.ID, "error", err)
+	}
+	return why // never errors.Join: it would hide the kind
+}

@@ -1,0 +1,114 @@
+package workflows_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/workflows"
+)
+
+// environment is a Temporal server in memory that skips time.
+func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
+	t.Helper()
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestWorkflowEnvironment()
+	env.RegisterWorkflow(workflows.FullSync)
+	env.RegisterWorkflow(workflows.ApplyRemovals)
+	env.SetTestTimeout(10 * time.Second)
+	t.Cleanup(func() { env.AssertExpectations(t) })
+	return env
+}
+
+var (
+	runs *activities.SyncRuns
+	in   = workflows.FullSyncInput{Trigger: models.SyncByPerson, Actor: models.Actor{ID: "ada"}}
+	done = activities.SyncReport{Kind: models.SyncFull, Status: models.SyncCompleted, Counts: models.SyncCounts{Listed: 24, Added: 24}}
+)
+
+// A sync reads, merges and reports, in this order.
+func TestFullSync(t *testing.T) {
+	env := environment(t)
+	var order []string
+	note := func(name string) func(mock.Arguments) { return func(mock.Arguments) { order = append(order, name) } }
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Run(note("begin")).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Run(note("fetch")).Return(activities.FetchResult{Deployments: 25, Listed: 24}, nil).Once()
+	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Run(note("merge")).Return(done.Counts, nil).Once()
+	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Run(note("complete")).Return(done, nil).Once()
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.NoError(t, env.GetWorkflowError())
+	var res workflows.SyncResult
+	require.NoError(t, env.GetWorkflowResult(&res))
+	require.Equal(t, done.Counts, res.Counts)
+	require.NotEqual(t, uuid.Nil, res.RunID)
+	require.Equal(t, []string{"begin", "fetch", "merge", "complete"}, order)
+}
+
+// While LiteLLM is down the run waits and tries again, with pauses that grow, and completes
+// when it is back.
+func TestFullSyncWaitsForLiteLLM(t *testing.T) {
+	env := environment(t)
+	start, attempts := env.Now(), 0
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Return(func(context.Context, activities.SyncRunRef) (activities.FetchResult, error) {
+		if attempts++; attempts <= 8 { // the test environment gives up after 10
+			return activities.FetchResult{}, temporal.NewApplicationError("LiteLLM does not answer", string(models.Unavailable))
+		}
+		return activities.FetchResult{Listed: 24}, nil
+	})
+	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
+	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.NoError(t, env.GetWorkflowError())
+	require.InDelta(t, 1+2+4+8+16+30+30+30, env.Now().Sub(start).Seconds(), 5)
+}
+
+// What cannot be mended by waiting is recorded in its own words, and ends the run.
+func TestFullSyncRecordsFailure(t *testing.T) {
+	env := environment(t)
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).
+		Return(activities.FetchResult{}, temporal.NewNonRetryableApplicationError("no", string(models.Invalid), errors.New("inner"))).Once()
+	env.OnActivity(runs.FailSyncRun, mock.Anything, mock.MatchedBy(func(f activities.FailSyncRunInput) bool { return f.Why == "no" })).Return(nil).Once()
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.Error(t, env.GetWorkflowError())
+}
+
+// A cancelled run says so in its row.
+func TestFullSyncCancelled(t *testing.T) {
+	env := environment(t)
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).After(time.Minute).Return(activities.FetchResult{}, nil).Maybe()
+	env.OnActivity(runs.FailSyncRun, mock.Anything, mock.MatchedBy(func(f activities.FailSyncRunInput) bool { return f.Why == "the run was cancelled" })).Return(nil).Once()
+	env.RegisterDelayedCallback(env.CancelWorkflow, time.Second)
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.Error(t, env.GetWorkflowError())
+}
+
+// A dry run does not stand in the way of a real one; two real ones share one ID.
+func TestFullSyncWorkflowID(t *testing.T) {
+	require.Equal(t, "full-sync", in.WorkflowID())
+	forced := in
+	forced.Options.Force = true
+	require.Equal(t, in.WorkflowID(), forced.WorkflowID())
+	dry := in
+	dry.Options.DryRun = true
+	require.NotEqual(t, in.WorkflowID(), dry.WorkflowID())
+}

@@ -1,0 +1,135 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/models"
+)
+
+// What a person reads on a run's page in the Temporal UI, in Markdown.
+
+func fetchingDetails(in activities.BeginSyncRunInput) string {
+	return heading(in.Kind, in.Options) + "**Reading LiteLLM's model list.**\n\n" +
+		"If LiteLLM does not answer, the run waits for it and tries again: the number of attempts and the last failure are under *Pending Activities*."
+}
+
+func mergingDetails(f activities.FetchResult) string {
+	return fmt.Sprintf("LiteLLM lists **%d models** in %d deployments.\n\n**Comparing them with the catalogue.**", f.Listed, f.Deployments)
+}
+
+func failedDetails(why string) string {
+	return "**Failed**: " + escape(why) + "\n\nWhat was there before is unchanged. Mend the cause, then start a new sync: `litemaas sync`."
+}
+
+func reportDetails(r activities.SyncReport) string {
+	var b strings.Builder
+	b.WriteString(heading(r.Kind, r.Options))
+	c := r.Counts
+	fmt.Fprintf(&b, "| models | |\n|---|---|\n| listed by LiteLLM | %d |\n", c.Listed)
+	for _, row := range []struct {
+		name string
+		n    int
+	}{
+		{"added", c.Added},
+		{"changed", c.Changed},
+		{"back again", c.Returned},
+		{"gone", c.Gone},
+		{"unchanged", c.Unchanged},
+		{"missing, held back", c.Held},
+		{"missing, kept", c.Kept},
+		{"deleted here, left alone", c.Deleted},
+	} {
+		if row.n > 0 {
+			fmt.Fprintf(&b, "| %s | %d |\n", row.name, row.n)
+		}
+	}
+	if len(r.Examples) > 0 {
+		b.WriteString("\n**What differed**\n\n")
+		for _, e := range r.Examples {
+			fmt.Fprintf(&b, "- %s: %s\n", e.Kind, difference(e))
+		}
+		if r.Differences > len(r.Examples) {
+			fmt.Fprintf(&b, "- … and %d more: `GET /api/v1/sync/runs/%s`\n", r.Differences-len(r.Examples), r.RunID)
+		}
+	}
+	if len(r.Problems) > 0 {
+		b.WriteString("\n**Could not be read**\n\n")
+		for _, p := range r.Problems {
+			fmt.Fprintf(&b, "- %s\n", escape(p))
+		}
+	}
+	b.WriteString(question(r))
+	return b.String()
+}
+
+// question says what a run waits for, and how to answer.
+func question(r activities.SyncReport) string {
+	if r.Proposal == "" {
+		return ""
+	}
+	return fmt.Sprintf(`
+**A person has to decide.** %s. Nothing was taken away; %d models are proposed for removal until %s.
+
+- to remove them: %s
+- to keep them: %s
+`, escape(r.Proposal), r.Counts.Held, r.ProposalExpires.Format("2006-01-02 15:04 MST"),
+		"`litemaas sync approve "+r.RunID.String()+"`", "`litemaas sync reject "+r.RunID.String()+"`")
+}
+
+func heading(kind models.SyncKind, o models.SyncOptions) string {
+	title := map[models.SyncKind]string{
+		models.SyncFull: "Full sync", models.SyncOne: "Sync of one model", models.SyncRemovals: "Approved removals",
+	}[kind]
+	var notes []string
+	if o.DryRun {
+		notes = append(notes, "dry run: nothing is written")
+	}
+	if o.Force {
+		notes = append(notes, "every model is rewritten")
+	}
+	if o.KeepMissing {
+		notes = append(notes, "missing models are kept")
+	}
+	if len(notes) > 0 {
+		title += " (" + strings.Join(notes, ", ") + ")"
+	}
+	return "### " + title + "\n\n"
+}
+
+// difference is one line about one model.
+func difference(d models.Difference) string {
+	line := "`" + strings.ReplaceAll(d.ModelID, "`", "'") + "`"
+	for i, f := range d.Fields {
+		if i == 3 {
+			return line + fmt.Sprintf(", and %d fields more", len(d.Fields)-i)
+		}
+		line += fmt.Sprintf(", %s %s → %s", escape(f.Field), escape(short(f.Old)), escape(short(f.New)))
+	}
+	return line
+}
+
+func short(raw []byte) string {
+	if s := string(raw); len(s) <= 60 {
+		return s
+	}
+	return strings.ToValidUTF8(string(raw[:60]), "") + "…"
+}
+
+// escape keeps text from being read as Markdown.
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "`", "'", "<", "&lt;", "|", `\|`, "[", `\[`, "\n", " ").Replace(s)
+}
+
+// outcome is what a person filters by.
+func outcome(r activities.SyncReport) string {
+	c := r.Counts
+	switch {
+	case c.Held > 0:
+		return "waiting for a decision"
+	case c.Added+c.Changed+c.Returned+c.Gone > 0:
+		return "changed"
+	}
+	return "unchanged"
+}
