@@ -71,7 +71,7 @@ openapi-check:
 
 .PHONY: histories
 histories: ## Record workflow histories for the replay test, after a change that runs cannot meet
-	@$(TESTENV) go test ./temporal -run TestFullSyncHistory -count=1 -update
+	@$(TESTENV) go test ./temporal -run TestHistories -count=1 -update
 
 .PHONY: conformance
 conformance: ## Hold the client and the fake against a real LiteLLM (LITELLM_BASE_URL, LITELLM_MASTER_KEY)

@@ -34,8 +34,7 @@ func Config(tb testing.TB) temporal.Config {
 	require.NoError(tb, admin.Register(ctx, &workflowservice.RegisterNamespaceRequest{
 		Namespace: cfg.Namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour),
 	}))
-	c := dial(tb, cfg)
-	defer c.Close()
+	c := Dial(tb, cfg)
 	require.Eventually(tb, func() bool { // the server's caches learn of a new namespace within seconds
 		if _, err := temporal.RegisterSearchAttributes(ctx, c, cfg.Namespace); err != nil {
 			return false
@@ -49,14 +48,14 @@ func Config(tb testing.TB) temporal.Config {
 // New returns a client of a fresh namespace, closed when the test ends.
 func New(tb testing.TB) client.Client {
 	tb.Helper()
-	c := dial(tb, Config(tb))
-	tb.Cleanup(c.Close)
-	return c
+	return Dial(tb, Config(tb))
 }
 
-func dial(tb testing.TB, cfg temporal.Config) client.Client {
+// Dial returns one more client of a namespace, closed when the test ends.
+func Dial(tb testing.TB, cfg temporal.Config) client.Client {
 	tb.Helper()
 	c, err := temporal.Dial(context.Background(), cfg, slog.New(slog.DiscardHandler))
 	require.NoError(tb, err)
+	tb.Cleanup(c.Close)
 	return c
 }

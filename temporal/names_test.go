@@ -1,0 +1,49 @@
+package temporal
+
+import (
+	"reflect"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/litemaas/litemaas/activities"
+)
+
+// The names under which everything is registered are written into histories: a run in progress
+// is stuck when one goes. Taking a name from this list is right only when no run can hold it.
+func TestRegisteredNames(t *testing.T) {
+	var r recorder
+	registerWorkflows(&r)
+	registerActivities(&r, Activities{
+		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
+	})
+	slices.Sort(r.workflows)
+	slices.Sort(r.activities)
+	require.Equal(t, []string{"ApplyRemovals", "AutoSync", "FullSync", "RefreshModel", "Sweep"}, r.workflows)
+	require.Equal(t, []string{
+		"BeginSyncRun", "CompleteSyncRun", "DueProposals", "FailSyncRun", "FetchCatalogue", "FetchModel", "FetchProposed",
+		"MergeCatalogue", "ProbeLiteLLM", "TellSyncSchedule",
+	}, r.activities)
+	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
+}
+
+// recorder is a worker that only notes what is registered.
+type recorder struct {
+	worker.Registry
+	workflows, activities []string
+}
+
+func (r *recorder) RegisterWorkflow(wf any) {
+	name := runtime.FuncForPC(reflect.ValueOf(wf).Pointer()).Name()
+	r.workflows = append(r.workflows, name[strings.LastIndex(name, ".")+1:])
+}
+
+func (r *recorder) RegisterActivity(act any) {
+	for i := range reflect.TypeOf(act).NumMethod() {
+		r.activities = append(r.activities, reflect.TypeOf(act).Method(i).Name)
+	}
+}
