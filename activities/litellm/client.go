@@ -81,6 +81,17 @@ func New(cfg Config) *Client {
 	}
 }
 
+// String says where the proxy is. It keeps fmt away from the key.
+func (c *Client) String() string {
+	if c.base == nil {
+		return "LiteLLM without an address"
+	}
+	return "LiteLLM at " + c.base.String()
+}
+
+// GoString is what %#v prints.
+func (c *Client) GoString() string { return c.String() }
+
 // transport returns the connection pool.
 func transport(conns int) *http.Transport {
 	return &http.Transport{

@@ -60,7 +60,9 @@ func (c *Client) refusal(k call, res *http.Response) error {
 		RetryAfter: retryAfter(res.Header.Get("Retry-After"), time.Now()),
 	}
 	kind, message := e.judge(w.fromLiteLLM)
-	return models.Wrap(kind, e, "%s", message)
+	err := models.Wrap(kind, e, "%s", message)
+	err.RetryAfter = e.RetryAfter
+	return err
 }
 
 // judge gives the refusal its kind, its reason, and words for a person. It goes by status,

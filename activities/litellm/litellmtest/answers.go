@@ -64,8 +64,12 @@ func pythonError(status int, message, typ string, param any) plain {
 	if strings.Contains(message, "'") {
 		quote = `"`
 	}
+	message = strings.ReplaceAll(message, "\n", `\n`)
 	return proxyError(status, "{'error': "+quote+message+quote+"}", typ, param)
 }
+
+// internalError is LiteLLM's answer to what it did not think of.
+var internalError = jsonAnswer(http.StatusInternalServerError, object{"error": object{"message": "Internal server error", "type": typeInternal}})
 
 // detail is FastAPI's error body.
 func detail(status int, what any) plain { return jsonAnswer(status, object{"detail": what}) }

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/http"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // fields is a request body, field by field, so that null and absent differ.
@@ -26,28 +25,47 @@ const (
 	flag
 )
 
+// field is one that a body may hold.
+type field struct {
+	name string
+	typ  fieldType
+}
+
 // readFields reads a body and checks the types of the fields it knows; null is always good.
-func readFields(r *request, types map[string]fieldType) (fields, answer) {
+func readFields(r *request, known []field) (fields, answer) {
 	if err := jsonBody(r); err != nil {
 		return nil, err
 	}
 	var f fields
-	if json.Unmarshal(r.body, &f) != nil {
-		return nil, unprocessable(problem("model_attributes_type", "Input should be a valid dictionary or object to extract fields from", "body"))
-	}
+	_ = json.Unmarshal(r.body, &f) // it is an object
 	var problems []object
-	for name, typ := range types {
-		if !f.has(name) {
+	for _, one := range known {
+		if !f.has(one.name) {
 			continue
 		}
-		if kind, msg := typ.wrong(f[name]); kind != "" {
-			problems = append(problems, problem(kind, msg, "body", name))
+		if kind, msg := one.typ.wrong(f[one.name]); kind != "" {
+			problems = append(problems, problem(kind, msg, "body", one.name))
 		}
 	}
 	if problems != nil {
 		return nil, unprocessable(problems...)
 	}
 	return f, nil
+}
+
+// jsonBody refuses what is no JSON object.
+func jsonBody(r *request) answer {
+	var body any
+	switch err := json.Unmarshal(r.body, &body); {
+	case len(r.body) == 0:
+		return unprocessable(problem("missing", "Field required", "body"))
+	case err != nil:
+		return unprocessable(problem("json_invalid", "JSON decode error", "body", 0))
+	}
+	if _, isObject := body.(map[string]any); !isObject {
+		return internalError
+	}
+	return nil
 }
 
 // wrong says what is wrong with a value, in FastAPI's words.
@@ -88,11 +106,22 @@ func (t fieldType) wrong(raw json.RawMessage) (kind, msg string) {
 			return "dict_type", "Input should be a valid dictionary"
 		}
 	case flag:
-		if _, ok := v.(bool); !ok {
+		switch v := v.(type) {
+		case bool:
+		case string:
+			if !isFlag(v) {
+				return "bool_parsing", "Input should be a valid boolean, unable to interpret input"
+			}
+		default:
 			return "bool_type", "Input should be a valid boolean"
 		}
 	}
 	return "", ""
+}
+
+// isFlag reports whether a text stands for true or false.
+func isFlag(text string) bool {
+	return slices.Contains([]string{"true", "false", "1", "0", "yes", "no", "on", "off", "t", "f", "y", "n"}, strings.ToLower(text))
 }
 
 // has reports whether the field is there and not null.
@@ -134,7 +163,7 @@ func checkBudget(f fields, typ string, param any) answer {
 
 func checkPeriod(f fields, typ string, param any) answer {
 	if d := get[string](f, "budget_duration"); d != nil {
-		if _, ok := duration(*d); !ok {
+		if !isPeriod(*d) {
 			msg := "Invalid budget_duration '" + *d + "'. Use a format like '1h', '24h', '7d', or '30d'."
 			return proxyError(http.StatusBadRequest, `{'error': "`+msg+`"}`, typ, param)
 		}
@@ -148,41 +177,4 @@ func pythonFloat(f float64) string {
 		return fmt.Sprintf("%.1f", f)
 	}
 	return strconv.FormatFloat(f, 'g', -1, 64)
-}
-
-var durationText = regexp.MustCompile(`^(\d+)(s|m|h|d|w|mo)$`)
-
-// duration reads LiteLLM's grammar of durations. A month counts 30 days.
-func duration(text string) (time.Duration, bool) {
-	m := durationText.FindStringSubmatch(text)
-	if m == nil {
-		return 0, false
-	}
-	n, err := strconv.Atoi(m[1])
-	unit := map[string]time.Duration{
-		"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour, "w": 7 * 24 * time.Hour, "mo": 30 * 24 * time.Hour,
-	}[m[2]]
-	return time.Duration(n) * unit, err == nil
-}
-
-// resetAt is when a budget period that holds now ends, on LiteLLM's calendar (UTC): a day at
-// midnight, a week on Monday, 30 days with the month.
-func resetAt(period string, now time.Time) *time.Time {
-	d, _ := duration(period)
-	midnight := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, time.UTC)
-	var end time.Time
-	switch {
-	case period == "30d", strings.HasSuffix(period, "mo"):
-		end = time.Date(now.Year(), now.Month()+1, 1, 0, 0, 0, 0, time.UTC)
-	case period == "7d":
-		end = midnight.AddDate(0, 0, (8-int(now.Weekday()))%7)
-		if !end.After(now) {
-			end = end.AddDate(0, 0, 7)
-		}
-	case d%(24*time.Hour) == 0:
-		end = midnight.Add(d)
-	default:
-		end = now.Add(d)
-	}
-	return &end
 }

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -26,6 +25,7 @@ type key struct {
 	Period      *string
 	ResetAt     *time.Time
 	Spend       float64
+	TotalSpend  float64 // over all periods
 	TPM         *int64
 	RPM         *int64
 	Parallel    *int64
@@ -59,51 +59,15 @@ func (k *key) mayCallAll() bool {
 
 func (k *key) mayCall(model string) bool { return k.mayCallAll() || slices.Contains(k.Models, model) }
 
-// keyFields are the types of what a key may be given.
-var keyFields = map[string]fieldType{
-	"key": text, "key_alias": text, "user_id": text, "team_id": text, "models": textList, "duration": text,
-	"max_budget": number, "budget_duration": text, "spend": number, "tpm_limit": whole, "rpm_limit": whole,
-	"max_parallel_requests": whole, "metadata": dict, "model_rpm_limit": dict, "model_tpm_limit": dict,
-	"model_max_budget": dict, "blocked": flag, "tags": textList,
+// keyFields are what a key may be given, in the order in which LiteLLM checks them.
+var keyFields = []field{
+	{"key_alias", text}, {"duration", text}, {"models", textList}, {"spend", number}, {"max_budget", number}, {"user_id", text}, {"team_id", text},
+	{"max_parallel_requests", whole}, {"metadata", dict}, {"tpm_limit", whole}, {"rpm_limit", whole}, {"budget_duration", text},
+	{"model_max_budget", dict}, {"model_rpm_limit", dict}, {"model_tpm_limit", dict}, {"blocked", flag}, {"key", text}, {"tags", textList},
 }
 
-// row is the key as most calls answer it.
-func (k *key) row() object {
-	models, metadata := k.Models, k.Metadata
-	if models == nil {
-		models = []string{}
-	}
-	if metadata == nil {
-		metadata = map[string]json.RawMessage{}
-	}
-	return object{
-		"token": k.Token, "key_name": k.Name, "key_alias": k.Alias, "user_id": k.UserID, "team_id": k.TeamID, "models": models,
-		"max_budget": k.MaxBudget, "budget_duration": k.Period, "budget_reset_at": at(k.ResetAt), "spend": k.Spend, "total_spend": 0.0,
-		"tpm_limit": k.TPM, "rpm_limit": k.RPM, "tpd_limit": nil, "max_parallel_requests": k.Parallel, "metadata": metadata,
-		"blocked": k.Blocked, "expires": at(k.Expires), "soft_budget_cooldown": false, "key_type": "default",
-		"created_at": at(&k.CreatedAt), "created_by": "default_user_id", "updated_at": at(&k.UpdatedAt), "updated_by": "default_user_id",
-		"settings_updated_at": at(k.SettingsAt), "last_active": at(k.ActiveAt), "rotation_count": 0, "auto_rotate": false,
-		"aliases": object{}, "config": object{}, "permissions": object{}, "model_spend": object{}, "model_max_budget": object{},
-		"allowed_routes": []string{}, "allowed_cache_controls": []string{}, "budget_id": nil, "litellm_budget_table": nil,
-		"router_settings": object{}, "budget_limits": nil, "object_permission": nil, "access_group_ids": []string{},
-	}
-}
-
-// info is the key as /key/info and /key/update answer it: the times are written another way.
-func (k *key) info() object {
-	row := k.row()
-	delete(row, "token")
-	for name, t := range map[string]*time.Time{
-		"budget_reset_at": k.ResetAt, "expires": k.Expires, "created_at": &k.CreatedAt, "updated_at": &k.UpdatedAt,
-		"settings_updated_at": k.SettingsAt, "last_active": k.ActiveAt,
-	} {
-		row[name] = info(t)
-	}
-	return row
-}
-
-// stored finds a key, with its budget reset if its period has ended.
-func (p *Proxy) stored1(token string, now time.Time) *key {
+// keyNow finds a key, with its budget reset if its period has ended.
+func (p *Proxy) keyNow(token string, now time.Time) *key {
 	k := p.keys[token]
 	if k != nil && k.Period != nil && k.ResetAt != nil && !now.Before(*k.ResetAt) {
 		k.Spend, k.ResetAt = 0, resetAt(*k.Period, now)
@@ -136,16 +100,6 @@ func (p *Proxy) generateKey(r *request) answer {
 	return jsonAnswer(http.StatusOK, k.echo(secret))
 }
 
-// echo is the answer to a new key: what was asked for, not what is stored.
-func (k *key) echo(secret string) object {
-	row := k.row()
-	for _, name := range []string{"total_spend", "soft_budget_cooldown", "rotation_count", "auto_rotate", "model_spend", "settings_updated_at", "last_active"} {
-		delete(row, name)
-	}
-	row["key"], row["token_id"], row["duration"], row["organization_id"] = secret, k.Token, nil, nil
-	return row
-}
-
 // checkNewKey refuses what LiteLLM refuses of a new key.
 func (p *Proxy) checkNewKey(f fields, secret string) answer {
 	bad := func(message string) answer { return pythonError(http.StatusBadRequest, message, typeInternal, nil) }
@@ -163,7 +117,7 @@ func (p *Proxy) checkNewKey(f fields, secret string) answer {
 		return err
 	}
 	if d := get[string](f, "duration"); d != nil {
-		if _, ok := duration(*d); !ok {
+		if _, ok := expiry(*d, time.Time{}); !ok {
 			return proxyError(http.StatusInternalServerError, "Invalid duration format", typeInternal, nil)
 		}
 	}
@@ -217,11 +171,10 @@ func (p *Proxy) fill(k *key, f fields, now time.Time) answer {
 	if _, there := f["duration"]; there {
 		k.Expires = nil
 		if d := get[string](f, "duration"); d != nil && *d != "-1" {
-			length, ok := duration(*d)
+			end, ok := expiry(*d, now)
 			if !ok {
 				return proxyError(http.StatusBadRequest, "Authentication Error, Invalid duration format", typeAuth, "None")
 			}
-			end := now.Add(length)
 			k.Expires = &end
 		}
 	}
@@ -252,7 +205,7 @@ func (p *Proxy) updateKey(r *request) answer {
 	}
 	var k *key
 	if name := get[string](f, "key"); name != nil {
-		k = p.stored1(tokenOf(*name), r.now)
+		k = p.keyNow(tokenOf(*name), r.now)
 	} else {
 		k = p.keyByAlias(*get[string](f, "key_alias"))
 	}
@@ -300,7 +253,7 @@ func (p *Proxy) setBlocked(r *request, blocked bool) answer {
 	if name == nil {
 		return unprocessable(problem("missing", "Field required", "body", "key"))
 	}
-	k := p.stored1(tokenOf(*name), r.now)
+	k := p.keyNow(tokenOf(*name), r.now)
 	if k == nil {
 		return keyNotFound
 	}
@@ -311,7 +264,7 @@ func (p *Proxy) setBlocked(r *request, blocked bool) answer {
 }
 
 func (p *Proxy) deleteKeys(r *request) answer {
-	f, err := readFields(r, map[string]fieldType{"keys": textList, "key_aliases": textList})
+	f, err := readFields(r, []field{{"keys", textList}, {"key_aliases", textList}})
 	if err != nil {
 		return err
 	}
@@ -377,18 +330,3 @@ func cmpOr[T any](v, otherwise *T) *T {
 	}
 	return otherwise
 }
-
-// statusOf is what /key/info calls the state of a key.
-func (k *key) statusOf(now time.Time) string {
-	switch {
-	case k.GoneAt != nil:
-		return "deleted"
-	case k.Blocked != nil && *k.Blocked:
-		return "revoked"
-	case k.Expires != nil && !now.Before(*k.Expires):
-		return "expired"
-	}
-	return "active"
-}
-
-var _ = fmt.Sprint

@@ -22,36 +22,46 @@ type Deployment struct {
 	DB     bool           // kept in LiteLLM's database, so that it can be changed and deleted; else of config.yaml
 }
 
-// router is what the proxy serves. Its deployments are never changed, only replaced, so that
-// an answer can be written without the lock.
+// router is what the proxy serves. Its deployments and lists are never changed, only replaced,
+// so that an answer can be written without the lock.
 type router struct {
-	list   []*Deployment // in LiteLLM's order
-	byID   map[string]*Deployment
-	byName map[string][]*Deployment // nil: to be made anew, like sorted
-	sorted []*Deployment
+	byID  map[string]*Deployment
+	place map[string]int // in LiteLLM's order, by id
+	last  int
+
+	list, sorted []*Deployment // nil: to be made anew, like byName
+	byName       map[string][]*Deployment
 }
 
+func newRouter(size int) router {
+	return router{byID: make(map[string]*Deployment, size), place: make(map[string]int, size)}
+}
+
+// put adds a deployment at the end, and takes out the one with its id.
 func (s *router) put(d *Deployment) {
-	s.drop(d.ID)
-	if s.byID == nil {
-		s.byID = map[string]*Deployment{}
-	}
-	s.byID[d.ID], s.list = d, append(s.list, d)
-	s.byName, s.sorted = nil, nil
+	s.last++
+	s.byID[d.ID], s.place[d.ID] = d, s.last
+	s.list, s.byName, s.sorted = nil, nil, nil
 }
 
 func (s *router) drop(id string) {
-	if d := s.byID[id]; d != nil {
-		delete(s.byID, id)
-		s.list = slices.DeleteFunc(slices.Clone(s.list), func(e *Deployment) bool { return e == d })
-		s.byName, s.sorted = nil, nil
+	delete(s.byID, id)
+	delete(s.place, id)
+	s.list, s.byName, s.sorted = nil, nil, nil
+}
+
+// all is in LiteLLM's order.
+func (s *router) all() []*Deployment {
+	if s.list == nil {
+		s.list = slices.SortedFunc(maps.Values(s.byID), func(a, b *Deployment) int { return s.place[a.ID] - s.place[b.ID] })
 	}
+	return s.list
 }
 
 func (s *router) named(name string) []*Deployment {
 	if s.byName == nil {
-		s.byName = make(map[string][]*Deployment, len(s.list))
-		for _, d := range s.list {
+		s.byName = make(map[string][]*Deployment, len(s.byID))
+		for _, d := range s.all() {
 			s.byName[d.Name] = append(s.byName[d.Name], d)
 		}
 	}
@@ -60,7 +70,7 @@ func (s *router) named(name string) []*Deployment {
 
 func (s *router) byLowerName() []*Deployment {
 	if s.sorted == nil {
-		s.sorted = sortByName(s.list)
+		s.sorted = sortByName(s.all())
 	}
 	return s.sorted
 }
@@ -73,13 +83,9 @@ func sortByName(list []*Deployment) []*Deployment {
 
 // serve replaces what the router has.
 func (p *Proxy) serve(catalogue []Deployment) {
-	p.router, p.stored = router{byID: make(map[string]*Deployment, len(catalogue))}, map[string]*Deployment{}
+	p.router, p.stored = newRouter(len(catalogue)), map[string]*Deployment{}
 	for i := range catalogue {
-		d := &catalogue[i]
-		p.router.byID[d.ID], p.router.list = d, append(p.router.list, d)
-		if d.DB {
-			p.stored[d.ID] = d
-		}
+		p.keep(&catalogue[i])
 	}
 }
 
@@ -94,9 +100,9 @@ func (p *Proxy) SetDeployments(list []Deployment) {
 func (p *Proxy) Deployments() []Deployment {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := make([]Deployment, len(p.router.list))
-	for i, d := range p.router.list {
-		out[i] = *d
+	out := make([]Deployment, 0, len(p.router.byID))
+	for _, d := range p.router.all() {
+		out = append(out, *d)
 	}
 	return out
 }
@@ -127,7 +133,6 @@ func (p *Proxy) ChangeDeployment(id string, change func(*Deployment)) bool {
 	d := *old
 	d.Params, d.Info = maps.Clone(d.Params), maps.Clone(d.Info)
 	change(&d)
-	p.router.drop(id)
 	p.keep(&d)
 	return true
 }
@@ -136,14 +141,10 @@ func (p *Proxy) ChangeDeployment(id string, change func(*Deployment)) bool {
 func (p *Proxy) RemoveDeployments(ids ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	gone := make(map[string]bool, len(ids))
 	for _, id := range ids {
-		gone[id] = true
-		delete(p.router.byID, id)
 		delete(p.stored, id)
+		p.router.drop(id)
 	}
-	p.router.list = slices.DeleteFunc(slices.Clone(p.router.list), func(d *Deployment) bool { return gone[d.ID] })
-	p.router.byName, p.router.sorted = nil, nil
 }
 
 // StoreOnly makes the next n calls of /model/new store the model and answer 500, as LiteLLM
@@ -170,7 +171,7 @@ func (p *Proxy) served() []*Deployment {
 	if p.listing != ListAll {
 		return nil
 	}
-	return p.router.list
+	return p.router.all()
 }
 
 // modelInfo is GET /model/info: the whole list, or one entry of it.
@@ -284,9 +285,9 @@ func (p *Proxy) modelNames(r *request) answer {
 		e := object{"id": name, "object": "model", "created": 1677610602, "owned_by": "openai"}
 		if p.listing == ListAll {
 			for _, d := range p.router.named(name)[:min(1, len(p.router.named(name)))] {
-				for to, from := range map[string]string{"mode": "mode", "max_input_tokens": "max_input_tokens", "max_output_tokens": "max_tokens"} {
-					if v := d.Info[from]; v != nil {
-						e[to] = v
+				for _, name := range []string{"mode", "max_input_tokens", "max_output_tokens"} {
+					if v := d.Info[name]; v != nil {
+						e[name] = v
 					}
 				}
 			}
@@ -320,8 +321,8 @@ func (p *Proxy) modelGroups(r *request) answer {
 		done[d.Name] = true
 		group := object{
 			"model_group": d.Name, "providers": []string{d.provider()}, "mode": d.Info["mode"],
-			"max_input_tokens": d.Info["max_input_tokens"], "max_output_tokens": d.Info["max_tokens"],
-			"input_cost_per_token": d.price("input_cost_per_token"), "output_cost_per_token": d.price("output_cost_per_token"),
+			"max_input_tokens": d.Info["max_input_tokens"], "max_output_tokens": d.Info["max_output_tokens"],
+			"input_cost_per_token": d.price(inputPrice), "output_cost_per_token": d.price(outputPrice),
 			"tpm": d.Params["tpm"], "rpm": d.Params["rpm"],
 		}
 		for _, feature := range []string{"vision", "function_calling", "parallel_function_calling"} {
@@ -333,13 +334,25 @@ func (p *Proxy) modelGroups(r *request) answer {
 	return jsonAnswer(http.StatusOK, object{"data": groups})
 }
 
-// price is what a token costs: what config.yaml or /model/new says of the deployment.
+// price is what a token costs: what config.yaml or /model/new says of the deployment. With one
+// price known, the other is zero.
 func (d *Deployment) price(name string) any {
-	if v := d.Params[name]; v != nil {
-		return v
+	said := func(name string) any {
+		if v := d.Params[name]; v != nil {
+			return v
+		}
+		return d.Info[name]
 	}
-	return d.Info[name]
+	if said(inputPrice) != nil || said(outputPrice) != nil {
+		return cmp.Or(said(name), any(0))
+	}
+	return nil
 }
+
+const (
+	inputPrice  = "input_cost_per_token"
+	outputPrice = "output_cost_per_token"
+)
 
 // cost is the price as a number.
 func (d *Deployment) cost(name string) float64 {

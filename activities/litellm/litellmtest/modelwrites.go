@@ -29,7 +29,7 @@ func (d *Deployment) entry(direct bool) object {
 		// LiteLLM gives some 150 fields of which it knows nothing as null; these stand for them.
 		"input_cost_per_token_batches": nil, "output_cost_per_token_batches": nil, "cache_read_input_token_cost": nil,
 		"output_vector_size": nil, "supports_reasoning": nil, "supports_audio_input": nil, "tpm": nil, "rpm": nil,
-		"input_cost_per_token": d.price("input_cost_per_token"), "output_cost_per_token": d.price("output_cost_per_token"),
+		"input_cost_per_token": d.price(inputPrice), "output_cost_per_token": d.price(outputPrice),
 	}
 	if direct {
 		info["direct_access"] = true
@@ -38,7 +38,7 @@ func (d *Deployment) entry(direct bool) object {
 		info["blocked"] = false
 	}
 	maps.Copy(info, d.Info)
-	for _, name := range []string{"input_cost_per_token", "output_cost_per_token"} {
+	for _, name := range []string{inputPrice, outputPrice} {
 		info[name] = d.price(name)
 	}
 	info["id"], info["db_model"] = d.ID, d.DB
@@ -101,21 +101,13 @@ func readModel(r *request) (b modelBody, err answer) {
 	return b, nil
 }
 
-// jsonBody refuses what is no JSON.
-func jsonBody(r *request) answer {
-	if !json.Valid(r.body) {
-		return unprocessable(problem("json_invalid", "JSON decode error", "body", 1))
-	}
-	return nil
-}
-
 func (p *Proxy) newModel(r *request) answer {
 	b, err := readModel(r)
 	if err != nil {
 		return err
 	}
 	if b.Name == "" || b.Params == nil {
-		return jsonAnswer(http.StatusInternalServerError, object{"error": object{"message": "Internal server error", "type": typeInternal}})
+		return internalError
 	}
 	model, _ := b.Params["model"].(string)
 	if model == "" {

@@ -22,24 +22,25 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if allowBrowsers(w, r) {
 		return
 	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody)) // first, or it is not noticed that the caller leaves
 	rt, part, a := p.route(r.Method, r.URL.Path)
 	done := p.faults.note(r, rt.path)
 	f := p.faults.next(r.URL.Path, rt.path)
 	if !f.before(w, r, done) {
 		return
 	}
-	if a == nil {
-		a = p.run(rt, part, w, r)
+	switch {
+	case a != nil:
+	case err != nil:
+		a = detail(http.StatusRequestEntityTooLarge, "Request body too large")
+	default:
+		a = p.run(rt, part, body, r)
 	}
 	f.after(w, r, a, done)
 }
 
 // run does what a call asks.
-func (p *Proxy) run(rt route, part string, w http.ResponseWriter, r *http.Request) answer {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		return detail(http.StatusRequestEntityTooLarge, "Request body too large")
-	}
+func (p *Proxy) run(rt route, part string, body []byte, r *http.Request) answer {
 	p.mu.Lock()
 	req := &request{Request: r, part: part, body: body, now: time.Now().UTC().Truncate(time.Millisecond)}
 	a := p.admit(rt, req)
@@ -78,11 +79,7 @@ func (p *Proxy) admit(rt route, r *request) answer {
 	if rt.access == public {
 		return nil
 	}
-	presented := r.Header.Get("x-litellm-api-key")
-	if presented == "" {
-		presented = r.Header.Get("Authorization")
-	}
-	presented = strings.TrimSpace(strings.TrimPrefix(presented, "Bearer "))
+	presented, given := presentedKey(r.Header)
 	refuse := func(message, typ, param string) answer {
 		return proxyError(http.StatusUnauthorized, message, typ, param)
 	}
@@ -90,6 +87,8 @@ func (p *Proxy) admit(rt route, r *request) answer {
 	case presented == p.master:
 		r.who = identity{role: roleAdmin}
 		return nil
+	case !given:
+		return refuse("Authentication Error, No api key passed in.", typeAuth, "None")
 	case presented == "":
 		return refuse("Authentication Error, Malformed API Key passed in. Ensure Key has `Bearer ` prefix.", typeAuth, "None")
 	case !strings.HasPrefix(presented, "sk-"):
@@ -107,6 +106,21 @@ func (p *Proxy) admit(rt route, r *request) answer {
 	}
 	r.who = identity{key: k, role: p.roleOf(k)}
 	return p.authorise(rt, r)
+}
+
+// presentedKey finds the key in one of the headers that LiteLLM looks at. It is empty when the
+// Authorization header is not what it should be.
+func presentedKey(h http.Header) (key string, given bool) {
+	for _, name := range []string{"x-litellm-api-key", "api-key", "x-api-key"} {
+		if key := h.Get(name); key != "" {
+			return strings.TrimPrefix(key, "Bearer "), true
+		}
+	}
+	scheme, key, ok := strings.Cut(h.Get("Authorization"), " ")
+	if !ok {
+		return "", scheme != ""
+	}
+	return strings.TrimSpace(key), true
 }
 
 // authorise says what a key that is not the master key may do.

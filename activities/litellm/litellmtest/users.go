@@ -1,12 +1,12 @@
 package litellmtest
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +29,11 @@ type user struct {
 	CreatedAt, Update time.Time
 }
 
-// userFields are the types of what a user may be given.
-var userFields = map[string]fieldType{
-	"user_id": text, "user_alias": text, "user_email": text, "user_role": text, "models": textList, "teams": textList,
-	"max_budget": number, "budget_duration": text, "spend": number, "tpm_limit": whole, "rpm_limit": whole,
-	"metadata": dict, "auto_create_key": flag,
+// userFields are what a user may be given, in the order in which LiteLLM checks them.
+var userFields = []field{
+	{"user_alias", text}, {"models", textList}, {"spend", number}, {"max_budget", number}, {"user_id", text}, {"metadata", dict},
+	{"tpm_limit", whole}, {"rpm_limit", whole}, {"budget_duration", text}, {"user_email", text}, {"user_role", text}, {"teams", textList},
+	{"auto_create_key", flag},
 }
 
 // light is the user as GET /v2/user/info answers him.
@@ -83,9 +83,6 @@ func (p *Proxy) newUser(r *request) answer {
 	if err := checkUser(f, typeInternal, nil); err != nil {
 		return err
 	}
-	if b := get[float64](f, "max_budget"); b != nil && *b < 0 {
-		return checkBudget(f, typeInternal, nil)
-	}
 	id := deref(get[string](f, "user_id"))
 	if id == "" {
 		id = uuid.NewString()
@@ -106,18 +103,40 @@ func (p *Proxy) newUser(r *request) answer {
 	u := p.addUser(id, r.now)
 	u.fill(f, r.now, false)
 	u.Teams = deref(get[[]string](f, "teams"))
-	body := u.row()
-	body["key"] = ""
+	secret, madeAt := "", (*time.Time)(nil)
 	if auto := get[bool](f, "auto_create_key"); auto == nil || *auto { // the default
-		body["key"] = p.keyFor(u, r.now)
+		secret, madeAt = p.keyFor(u, r.now), &r.now
 	}
-	return jsonAnswer(http.StatusOK, body)
+	return jsonAnswer(http.StatusOK, u.echo(secret, madeAt))
+}
+
+// echo is the answer to a new user: that of his key, of which there may be none.
+func (u *user) echo(secret string, madeAt *time.Time) object {
+	row := u.row()
+	for _, name := range []string{"budget_reset_at", "model_spend", "organization_memberships", "sso_user_id"} {
+		delete(row, name)
+	}
+	row["teams"], row["policies"] = nil, nil
+	if secret == "" {
+		row["model_max_budget"] = nil
+	}
+	row["key"], row["created_at"], row["updated_at"] = secret, at(madeAt), at(madeAt)
+	return row
 }
 
 func (p *Proxy) addUser(id string, now time.Time) *user {
 	p.order++
 	u := &user{ID: id, CreatedAt: now, Update: now, Order: p.order}
 	p.users[id] = u
+	return u
+}
+
+// userNow finds a user, with his budget reset if its period has ended.
+func (p *Proxy) userNow(id string, now time.Time) *user {
+	u := p.users[id]
+	if u != nil && u.Period != nil && u.ResetAt != nil && !now.Before(*u.ResetAt) {
+		u.Spend, u.ResetAt = 0, resetAt(*u.Period, now)
+	}
 	return u
 }
 
@@ -150,8 +169,8 @@ func (p *Proxy) updateUser(r *request) answer {
 			}
 		}
 	}
-	if id == "" {
-		id = uuid.NewString()
+	if id == "" { // a bug of LiteLLM's
+		return proxyError(http.StatusBadRequest, "Authentication Error, 'LiteLLM_UserTable' object has no attribute 'get'", typeAuth, "None")
 	}
 	if p.users[id] == nil {
 		p.addUser(id, r.now)
@@ -199,7 +218,7 @@ func (u *user) fill(f fields, now time.Time, nullIgnored bool) {
 
 // deleteUsers removes users and their keys, without a trace of either; all of them or none.
 func (p *Proxy) deleteUsers(r *request) answer {
-	f, err := readFields(r, map[string]fieldType{"user_ids": textList})
+	f, err := readFields(r, []field{{"user_ids", textList}})
 	if err != nil {
 		return err
 	}
@@ -220,41 +239,63 @@ func (p *Proxy) deleteUsers(r *request) answer {
 }
 
 func (p *Proxy) userInfo(r *request) answer {
-	id := r.URL.Query().Get("user_id")
-	u := p.users[id]
-	if u == nil {
+	id, row := r.URL.Query().Get("user_id"), object(nil)
+	switch u := p.userNow(id, r.now); {
+	case u != nil:
+		row = u.row()
+		row["organization_memberships"] = []any{}
+	case id != "":
 		return proxyError(http.StatusNotFound, "User "+id+" not found", typeInternal, nil)
 	}
 	keys := []object{}
 	for _, k := range oldestFirst(p.keys) {
-		if deref(k.UserID) == id {
+		if id == "" || deref(k.UserID) == id { // without an id: the admin, and all keys
 			keys = append(keys, k.row())
 		}
 	}
-	return jsonAnswer(http.StatusOK, object{"user_id": id, "user_info": u.row(), "keys": keys, "teams": []any{}})
+	return jsonAnswer(http.StatusOK, object{"user_id": cmp.Or(id, "default_user_id"), "user_info": row, "keys": keys, "teams": []any{}})
 }
 
 func (p *Proxy) userInfoV2(r *request) answer {
 	id := r.URL.Query().Get("user_id")
-	if u := p.users[id]; u != nil {
+	if u := p.userNow(id, r.now); u != nil {
 		return jsonAnswer(http.StatusOK, u.light())
 	}
-	if id == "" {
-		id = "default_user_id"
-	}
-	return proxyError(http.StatusNotFound, "User not found: "+id, typeInternal, nil)
+	return proxyError(http.StatusNotFound, "User not found: "+cmp.Or(id, "default_user_id"), typeInternal, nil)
+}
+
+// userOrders are the columns that a list of users can be sorted by.
+var userOrders = map[string]func(a, b *user) int{
+	"created_at": func(a, b *user) int { return int(a.Order - b.Order) },
+	"user_id":    func(a, b *user) int { return strings.Compare(a.ID, b.ID) },
+	"user_email": func(a, b *user) int { return strings.Compare(deref(a.Email), deref(b.Email)) },
+	"user_alias": func(a, b *user) int { return strings.Compare(deref(a.Alias), deref(b.Alias)) },
+	"user_role":  func(a, b *user) int { return strings.Compare(deref(a.Role), deref(b.Role)) },
+	"spend":      func(a, b *user) int { return cmp.Compare(a.Spend, b.Spend) },
 }
 
 // listUsers is GET /user/list: the newest first, unless it is asked otherwise.
 func (p *Proxy) listUsers(r *request) answer {
 	query := r.URL.Query()
-	list := slices.SortedFunc(maps.Values(p.users), func(a, b *user) int { return int(b.Order - a.Order) })
-	if query.Get("sort_by") == "created_at" && query.Get("sort_order") == "asc" {
+	column, direction := query.Get("sort_by"), strings.ToLower(query.Get("sort_order"))
+	if column == "" {
+		column, direction = "created_at", "desc"
+	}
+	switch {
+	case userOrders[column] == nil:
+		return detail(http.StatusBadRequest, object{"error": "Invalid sort column. Must be one of: user_id, user_email, created_at, spend, user_alias, user_role"})
+	case !slices.Contains([]string{"", "asc", "desc"}, direction):
+		return detail(http.StatusBadRequest, object{"error": "Invalid sort order. Must be 'asc' or 'desc'"})
+	}
+	list := slices.SortedFunc(maps.Values(p.users), userOrders["created_at"])
+	slices.SortStableFunc(list, userOrders[column])
+	if direction == "desc" {
 		slices.Reverse(list)
 	}
-	if ids := query.Get("user_ids"); ids != "" {
-		only := strings.Split(ids, ",")
-		list = slices.DeleteFunc(list, func(u *user) bool { return !slices.Contains(only, u.ID) })
+	if ids := strings.Split(query.Get("user_ids"), ","); len(ids) > 1 {
+		list = slices.DeleteFunc(list, func(u *user) bool { return !slices.Contains(ids, u.ID) })
+	} else { // one alone is searched for
+		list = slices.DeleteFunc(list, func(u *user) bool { return !strings.Contains(u.ID, ids[0]) })
 	}
 	page, err := pages(r, "page_size", 25, 100, len(list))
 	if err != nil {
@@ -274,5 +315,3 @@ func (p *Proxy) listUsers(r *request) answer {
 		"users": out, "total": page.total, "page": page.number, "page_size": page.size, "total_pages": page.pages,
 	})
 }
-
-var _ = strconv.Itoa
