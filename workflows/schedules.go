@@ -50,6 +50,14 @@ func SyncScheduleState(ctx context.Context, c Scheduler) (models.ScheduleState, 
 	return out, nil
 }
 
+// TriggerSyncSchedule makes Temporal's schedule of syncs run now, paused or not. It is NotFound
+// before a worker has made the schedule.
+func TriggerSyncSchedule(ctx context.Context, c Scheduler) error {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	return scheduleError(c.GetHandle(ctx, AutoSyncInput{}.WorkflowID()).Trigger(ctx, client.ScheduleTriggerOptions{}))
+}
+
 // schedule starts wf every d. Should a run still be open, its turn is skipped.
 func schedule[In Input](every, jitter time.Duration, wf any, in In) client.ScheduleOptions {
 	id := in.WorkflowID()

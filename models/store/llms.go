@@ -3,17 +3,32 @@ package store
 import (
 	"context"
 	"slices"
+	"strconv"
 
-	"gorm.io/gorm"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/litemaas/litemaas/models"
 )
 
-// LLM returns the model with the given ID, available or not. A model that an admin deleted
-// is not found.
+// llmColumns are the columns of an LLM in the order of scanLLM: all but what LiteLLM said
+// word for word, which is large and serves comparisons only.
+const llmColumns = `id, provider, backend_model_name, context_length, max_tokens, input_cost_per_token, output_cost_per_token,
+	api_base, tpm, rpm, litellm_model_id, deployment_ids, features, description, restricted_access, kept, availability, created_at, updated_at`
+
+// scanLLM reads llmColumns, and before them what else the row holds.
+func scanLLM(row pgx.Row, l *models.LLM, before ...any) error {
+	return row.Scan(append(before,
+		&l.ID, &l.Provider, &l.BackendModelName, &l.ContextLength, &l.MaxTokens, &l.InputCost, &l.OutputCost,
+		&l.APIBase, &l.TPM, &l.RPM, &l.LiteLLMModelID, &l.DeploymentIDs, &l.Features,
+		&l.Description, &l.RestrictedAccess, &l.Kept, &l.Availability, &l.CreatedAt, &l.UpdatedAt)...)
+}
+
+// LLM returns the model with the given ID, available or not, without its ModelInfo and
+// LiteLLMParams. A model that an admin deleted is not found. Not for use in a transaction.
 func (s *Store) LLM(ctx context.Context, id string) (models.LLM, error) {
-	llm, err := gorm.G[models.LLM](s.db).Where("id = ? AND deleted_at IS NULL", id).Take(ctx)
-	return llm, kinded("model "+id, err)
+	var l models.LLM
+	row := s.pool.QueryRow(ctx, "SELECT "+llmColumns+" FROM models WHERE id = $1 AND deleted_at IS NULL", id)
+	return l, kinded("model "+id, scanLLM(row, &l))
 }
 
 // LLMQuery selects a page of the catalogue.
@@ -25,26 +40,57 @@ type LLMQuery struct {
 	Availability models.Availability
 }
 
-// LLMs returns a page of the catalogue by provider and id, and how many models there are on
-// all pages.
-func (s *Store) LLMs(ctx context.Context, q LLMQuery) (page []models.LLM, total int, err error) {
-	where := gorm.G[models.LLM](s.db).Where("availability = ? AND deleted_at IS NULL", q.Availability)
+// sql is the condition that selects the models, with its arguments, and what counts them.
+func (q LLMQuery) sql() (where, total string, args []any) {
+	arg := func(v any) string {
+		args = append(args, v)
+		return "$" + strconv.Itoa(len(args))
+	}
+	where = "deleted_at IS NULL AND availability = "
+	switch {
+	case q == LLMQuery{Page: q.Page, Limit: q.Limit, Availability: models.ModelAvailable}:
+		return where + "'available'", "(SELECT available FROM catalogue_total)", nil
+	case q.Availability == models.ModelAvailable:
+		where += "'available'" // written out: only then can a prepared statement use the index of these
+	default:
+		where += arg(q.Availability)
+	}
 	if q.Search != "" {
-		p := like(q.Search)
-		where = where.Where("(id ILIKE ? OR provider ILIKE ? OR description ILIKE ?)", p, p, p)
+		p := arg(like(q.Search))
+		where += " AND (id ILIKE " + p + " OR provider ILIKE " + p + " OR description ILIKE " + p + ")"
 	}
 	if q.Provider != "" {
-		where = where.Where("lower(provider) = lower(?)", q.Provider)
+		where += " AND lower(provider) = lower(" + arg(q.Provider) + ")"
 	}
 	if q.Capability != "" {
-		where = where.Where("features @> jsonb_build_array(?::text)", q.Capability)
+		where += " AND features @> jsonb_build_array(" + arg(q.Capability) + "::text)"
 	}
-	n, err := where.Count(ctx, "id")
+	return where, "(SELECT count(*) FROM models WHERE " + where + ")", args
+}
+
+// LLMs returns a page of the catalogue by provider and id, without the models' ModelInfo and
+// LiteLLMParams, and how many models there are on all pages. Not for use in a transaction.
+func (s *Store) LLMs(ctx context.Context, q LLMQuery) (page []models.LLM, total int, err error) {
+	where, count, args := q.sql()
+	sql := "SELECT " + count + ", " + llmColumns + " FROM models WHERE " + where + " ORDER BY provider, id"
+	limit := " LIMIT $" + strconv.Itoa(len(args)+1) + " OFFSET $" + strconv.Itoa(len(args)+2)
+	rows, err := s.pool.Query(ctx, sql+limit, append(args, q.Limit, (q.Page-1)*q.Limit)...)
 	if err != nil {
 		return nil, 0, kinded("models", err)
 	}
-	page, err = where.Order("provider, id").Offset((q.Page - 1) * q.Limit).Limit(q.Limit).Find(ctx)
-	return page, int(n), kinded("models", err)
+	page = make([]models.LLM, 0, min(q.Limit, 100))
+	for rows.Next() {
+		page = append(page, models.LLM{})
+		if err := scanLLM(rows, &page[len(page)-1], &total); err != nil {
+			rows.Close()
+			return nil, 0, kinded("models", err)
+		}
+	}
+	if err := rows.Err(); err != nil || len(page) > 0 || q.Page == 1 {
+		return page, total, kinded("models", err)
+	}
+	err = s.pool.QueryRow(ctx, "SELECT "+count, args...).Scan(&total) // the page is past the end
+	return page, total, kinded("models", err)
 }
 
 // ProviderCount is a provider with its available models.

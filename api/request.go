@@ -1,0 +1,158 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	ginCORS "github.com/gin-contrib/cors"
+	"github.com/gin-gonic/gin"
+
+	"github.com/litemaas/litemaas/models"
+)
+
+// request is what we know of a request beside what its handler is given.
+type request struct {
+	id     string
+	caller caller
+}
+
+type requestKey struct{}
+
+// requestOf is the request that ctx belongs to.
+func requestOf(ctx context.Context) *request {
+	if r, ok := ctx.Value(requestKey{}).(*request); ok {
+		return r
+	}
+	return &request{}
+}
+
+// saneID is what we take over as the ID of a request.
+var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
+
+// headers are sent with every answer; docs.go loosens some for its page.
+var headers = map[string]string{
+	"Cache-Control":           "no-store",
+	"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+	"Referrer-Policy":         "no-referrer",
+	"X-Content-Type-Options":  "nosniff",
+	"X-Frame-Options":         "DENY",
+}
+
+// frame is around every request: it names it, answers for it should it panic, measures it,
+// and writes its line into the log.
+func frame(m *meter) gin.HandlerFunc {
+	return func(c *gin.Context) {
+		start, req := time.Now(), &request{id: c.GetHeader("X-Request-ID")}
+		if !saneID.MatchString(req.id) {
+			req.id = rand.Text()
+		}
+		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, req))
+		c.Header("X-Request-ID", req.id)
+		for name, value := range headers {
+			c.Header(name, value)
+		}
+		defer func() {
+			failure := recover()
+			err, _ := failure.(error)
+			hungUp := errors.Is(err, http.ErrAbortHandler)
+			if failure != nil && !hungUp {
+				rescue(c, failure)
+			}
+			took := time.Since(start)
+			m.observe(c.Request.Method, c.FullPath(), c.Writer.Status(), took)
+			logRequest(c, req, took)
+			if hungUp {
+				panic(failure)
+			}
+		}()
+		c.Next()
+	}
+}
+
+// rescue answers a request whose handler panicked.
+func rescue(c *gin.Context, failure any) {
+	p := fail(c.Request.Context(), models.Errorf(models.Internal, "panic: %v\n%s", failure, debug.Stack()))
+	if !c.Writer.Written() {
+		answer(c, p)
+	}
+}
+
+// logRequest writes the line of a request. A query may hold what is nobody's business.
+func logRequest(c *gin.Context, req *request, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", c.Writer.Status()),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("request_id", req.id),
+	}
+	if req.caller.id != "" {
+		attrs = append(attrs, slog.String("actor", req.caller.id))
+	}
+	slog.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
+}
+
+// maxBody is how large a body may be, in bytes.
+const maxBody = 1 << 20
+
+// limit answers what no handler should have to think about: a body that is too large, before
+// it is read, and characters that no database holds.
+func limit(c *gin.Context) {
+	ctx := c.Request.Context()
+	if c.Request.ContentLength > maxBody {
+		answer(c, invalid(ctx, http.StatusRequestEntityTooLarge, "", nil))
+		return
+	}
+	if err := checkText(c.Request.URL); err != nil {
+		answer(c, fail(ctx, err))
+	}
+}
+
+// checkText makes sure that the path and the query hold text.
+func checkText(u *url.URL) error {
+	if !isText(u.Path) {
+		return models.Errorf(models.Invalid, "the path holds characters that no name has").On("path")
+	}
+	if !strings.Contains(u.RawQuery, "%") && isText(u.RawQuery) {
+		return nil
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return models.Errorf(models.Invalid, "the query cannot be read: %s", err).On("query")
+	}
+	for name, values := range query {
+		if !isText(name) || slices.ContainsFunc(values, func(v string) bool { return !isText(v) }) {
+			return models.Errorf(models.Invalid, "must be text").On(strings.ToValidUTF8(name, "�"))
+		}
+	}
+	return nil
+}
+
+// isText reports whether Postgres can hold s.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// cors lets web pages of the given origins call us. Others get no permission and no error: a
+// proxy before us may have changed the host, and browsers judge by themselves.
+func cors(origins []string) gin.HandlerFunc {
+	if len(origins) == 0 {
+		return func(*gin.Context) {}
+	}
+	permit := ginCORS.New(ginCORS.Config{
+		AllowOrigins: origins, AllowCredentials: true, MaxAge: time.Hour,
+		AllowMethods:  []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
+		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID"},
+		ExposeHeaders: []string{"Location", "Retry-After", "X-Request-ID"},
+	})
+	return func(c *gin.Context) {
+		if slices.Contains(origins, c.GetHeader("Origin")) {
+			permit(c)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humagin"
+	"github.com/gin-gonic/gin"
+
+	"github.com/litemaas/litemaas/models"
+)
+
+// router is Gin with huma on it, and paths as our callers write them.
+type router struct {
+	engine *gin.Engine
+	api    huma.API
+	auth   authenticator
+	fixed  map[string]bool // the methods and paths without a parameter
+
+	openAPI, openAPIYAML []byte
+}
+
+func newRouter(cfg Config, m *meter) *router {
+	r := &router{engine: gin.New(), auth: newAuthenticator(cfg.AdminKeys), fixed: map[string]bool{}}
+	r.engine.UseRawPath = true // a model's name may hold an escaped slash
+	r.engine.RedirectTrailingSlash = false
+	r.engine.Use(frame(m), cors(cfg.CORSOrigins), limit)
+	r.engine.NoRoute(func(c *gin.Context) {
+		answer(c, fail(c.Request.Context(), noRoute(c.Request)))
+	})
+	r.api = huma.NewAPI(humaConfig(), r)
+	return r
+}
+
+func humaConfig() huma.Config {
+	cfg := huma.DefaultConfig("LiteMaaS API", "1.0.0")
+	cfg.CreateHooks = nil                                       // they add $schema to every body, and lose embedded structs on the way
+	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", "" // see docs.go
+	cfg.Info.Description = "Models as a service beside LiteLLM. Errors are RFC 9457 problems that hold LiteMaaS's error envelope."
+	cfg.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
+		adminKeyScheme: {Type: "http", Scheme: "bearer", Description: "An admin key: ltm_admin_…"},
+	}
+	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[models.Price](), reflect.TypeFor[float64]()) // in the document
+	return cfg
+}
+
+func noRoute(r *http.Request) error {
+	return models.Errorf(models.NotFound, "Route %s %s not found", r.Method, r.URL.Path)
+}
+
+// Handle registers an operation of huma, and HEAD beside GET. It is refused that nobody has
+// said who may call.
+func (r *router) Handle(op *huma.Operation, handler func(huma.Context)) {
+	need, ok := op.Metadata[accessKey].(access)
+	if !ok {
+		panic(op.OperationID + ": nobody has said who may call it")
+	}
+	path := strings.NewReplacer("{", ":", "}", "").Replace(op.Path)
+	methods := []string{op.Method}
+	if op.Method == http.MethodGet {
+		methods = append(methods, http.MethodHead)
+	}
+	for _, method := range methods {
+		r.fixed[method+" "+op.Path] = path == op.Path
+		r.engine.Handle(method, path, r.auth.guard(need), func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+	}
+}
+
+// ServeHTTP serves a request, after bringing its path into our form.
+func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	written := req.URL.EscapedPath()
+	if path := r.canonical(req.Method, written); path != written {
+		clone := *req
+		clone.URL = new(url.URL)
+		*clone.URL = *req.URL
+		clone.URL.RawPath = path
+		req = &clone
+	}
+	r.engine.ServeHTTP(w, req)
+}
+
+// modelsPath begins the paths that may end in the name of a model.
+const modelsPath = "/api/v1/models/"
+
+// canonical makes one segment of a model's name, however its slashes are written, unless the
+// path is one of ours; it drops a slash at the end.
+func (r *router) canonical(method, path string) string {
+	if len(path) > 1 {
+		path = strings.TrimSuffix(path, "/")
+	}
+	if name, ok := strings.CutPrefix(path, modelsPath); ok && strings.Contains(name, "/") && !r.fixed[method+" "+path] {
+		action := ""
+		if before, ok := strings.CutSuffix(name, "/refresh"); ok && method == http.MethodPost {
+			name, action = before, "/refresh"
+		}
+		path = modelsPath + strings.ReplaceAll(name, "/", "%2F") + action
+	}
+	return strings.ReplaceAll(path, "+", "%2B") // Gin would make a space of it
+}
+
+// document writes the OpenAPI document down, once all routes are there.
+func (r *router) document() {
+	var err error
+	if r.openAPI, err = json.Marshal(r.api.OpenAPI()); err == nil {
+		r.openAPIYAML, err = r.api.OpenAPI().YAML()
+	}
+	if err != nil {
+		panic("OpenAPI document: " + err.Error())
+	}
+}
+
+// endpoint is one line of the table of routes.
+type endpoint struct {
+	access       access
+	prefix       string
+	method, path string
+	id, summary  string
+	status       int   // of success; 0: 200
+	others       []int // statuses that come with the same body
+	undisclosed  bool
+}
+
+var (
+	public = endpoint{access: anyone}
+	admin  = endpoint{access: admins}
+)
+
+func (e endpoint) get(path, id, summary string) endpoint {
+	return e.at(http.MethodGet, path, id, summary)
+}
+
+func (e endpoint) post(path, id, summary string) endpoint {
+	return e.at(http.MethodPost, path, id, summary)
+}
+
+func (e endpoint) put(path, id, summary string) endpoint {
+	return e.at(http.MethodPut, path, id, summary)
+}
+
+func (e endpoint) at(method, path, id, summary string) endpoint {
+	e.method, e.path, e.id, e.summary = method, e.prefix+path, id, summary
+	return e
+}
+
+// under puts a prefix before the path.
+func (e endpoint) under(prefix string) endpoint { e.prefix = prefix; return e }
+
+// hidden leaves the endpoint out of the OpenAPI document.
+func (e endpoint) hidden() endpoint { e.undisclosed = true; return e }
+
+// or says that the endpoint answers with the same body under another status too.
+func (e endpoint) or(status int) endpoint { e.others = append(e.others, status); return e }
+
+// accepted says that the endpoint always answers 202.
+func (e endpoint) accepted() endpoint { e.status = http.StatusAccepted; return e }
+
+// adminKeyScheme is what the OpenAPI document calls admin keys.
+const adminKeyScheme = "adminKey"
+
+// accessKey is where an operation says who may call it.
+const accessKey = "access"
+
+// operation is the endpoint as huma knows it.
+func (e endpoint) operation() huma.Operation {
+	op := huma.Operation{
+		OperationID: e.id, Method: e.method, Path: e.path, Summary: e.summary, Hidden: e.undisclosed,
+		DefaultStatus: e.status, MaxBodyBytes: maxBody + 1, // huma refuses a body that fills it
+		Metadata:  map[string]any{accessKey: e.access},
+		Responses: map[string]*huma.Response{},
+	}
+	if parts := strings.Split(e.path, "/"); len(parts) > 3 {
+		op.Tags = parts[3:4]
+	}
+	if e.access != anyone {
+		op.Security = []map[string][]string{{adminKeyScheme: {}}}
+	}
+	return op
+}

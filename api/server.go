@@ -1,0 +1,103 @@
+// Package api is the HTTP face: it checks who is asking and what they ask, then reads the
+// store, or records a wish and starts the workflow that fulfils it.
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/gin-gonic/gin"
+
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/workflows"
+)
+
+// Server serves the HTTP API.
+type Server struct {
+	Store     *store.Store
+	Temporal  workflows.Starter
+	Schedules workflows.Scheduler
+	Config    Config
+	Version   string // of this program
+
+	started time.Time
+}
+
+// patience is how long a request waits for its workflow. The web UI gives up after 30 s.
+const patience = 20 * time.Second
+
+// Handler returns the whole API.
+func (s *Server) Handler() http.Handler { return s.router() }
+
+// router builds the API from its table of routes.
+func (s *Server) router() *router {
+	s.started = time.Now()
+	m := newMeter(s)
+	r := newRouter(s.Config, m)
+	s.routes(r, m)
+	r.document()
+	return r
+}
+
+// routes is the index of the API: every route, and who may call it.
+func (s *Server) routes(r *router, m *meter) {
+	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
+	route(r, public.get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
+	route(r, public.get("/api/v1/config/admin-analytics", "getAnalyticsConfig", "Read the bounds of the analytics pages"), s.getAnalyticsConfig)
+
+	for _, at := range []endpoint{public.under("/api/v1"), public.under("").hidden()} { // the second for probes and Prometheus
+		route(r, at.get("/health", "health", "See how the system is").or(http.StatusServiceUnavailable), s.health)
+		route(r, at.get("/health/live", "healthLive", "See whether the process is alive"), s.healthLive)
+		route(r, at.get("/health/ready", "healthReady", "See whether requests can be answered").or(http.StatusServiceUnavailable), s.healthReady)
+		route(r, at.get("/health/metrics", "healthMetrics", "Read metrics as Prometheus text"), m.scrape)
+	}
+	route(r, admin.get("/api/v1/health/status", "healthStatus", "See how each part is, and how it is configured"), s.healthStatus)
+
+	route(r, public.get("/api/v1/models", "listModels", "List the models of the catalogue"), s.listModels)
+	route(r, public.get("/api/v1/models/providers", "listProviders", "List the providers of available models"), s.listProviders)
+	route(r, public.get("/api/v1/models/capabilities", "listCapabilities", "List what available models can do"), s.listCapabilities)
+	route(r, public.get("/api/v1/models/health", "modelsHealth", "See whether the catalogue is up to date"), s.modelsHealth)
+	route(r, admin.get("/api/v1/models/validate", "validateModels", "List the models that lack what a user needs to choose"), s.validateModels)
+	route(r, public.get("/api/v1/models/{id}", "getModel", "Read a model"), s.getModel)
+	route(r, admin.post("/api/v1/models/sync", "syncModels", "Compare everything with LiteLLM, or join the sync under way").or(http.StatusAccepted), s.syncModels)
+	route(r, admin.get("/api/v1/models/sync/stats", "syncStats", "Count the catalogue"), s.syncStats)
+	route(r, admin.post("/api/v1/models/refresh", "refreshModels", "Compare everything with LiteLLM, but take nothing away").or(http.StatusAccepted), s.refreshModels)
+	route(r, admin.post("/api/v1/models/{id}/refresh", "refreshModel", "Compare one model with LiteLLM").or(http.StatusAccepted), s.refreshModel)
+
+	route(r, admin.get("/api/v1/sync/runs", "listSyncRuns", "List sync runs, the newest first"), s.listSyncRuns)
+	route(r, admin.get("/api/v1/sync/runs/{id}", "getSyncRun", "Read a sync run and what it found"), s.getSyncRun)
+	route(r, admin.post("/api/v1/sync/runs/{id}/decision", "decideSyncRun", "Approve or reject the removals that a run proposes").or(http.StatusAccepted), s.decideSyncRun)
+	route(r, admin.get("/api/v1/sync/schedule", "getSyncSchedule", "Read when syncs run by the clock"), s.getSyncSchedule)
+	route(r, admin.put("/api/v1/sync/schedule", "setSyncSchedule", "Change when syncs run by the clock, pause or resume it").or(http.StatusAccepted), s.setSyncSchedule)
+	route(r, admin.post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted(), s.triggerSyncSchedule)
+	route(r, admin.get("/api/v1/sync/health", "syncHealth", "See whether syncs go well, and what waits for a person"), s.syncHealth)
+
+	docs := public.under("").hidden()
+	route(r, docs.get("/openapi.json", "openapi", "Read the OpenAPI document"), r.openapiJSON)
+	route(r, docs.get("/docs", "docs", "Try the API in a browser"), docsPage)
+	route(r, docs.get("/docs/json", "docsJSON", "Read the OpenAPI document"), r.openapiJSON)
+	route(r, docs.get("/docs/yaml", "docsYAML", "Read the OpenAPI document as YAML"), r.openapiYAML)
+	route(r, docs.get("/docs/static/{file}", "docsFile", "Read a file of the page"), docsFile)
+}
+
+// route registers a handler; what it returns as an error is answered by fail alone.
+func route[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*Out, error)) {
+	op := e.operation()
+	huma.Register(r.api, op, func(ctx context.Context, in *In) (*Out, error) {
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, fail(ctx, err)
+		}
+		return out, nil
+	})
+	for _, status := range e.others {
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: op.Responses["200"].Content}
+	}
+}
+
+func init() {
+	gin.SetMode(gin.ReleaseMode)
+}
