@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,13 +27,17 @@ Temporal with its namespace and search attributes, the sync schedule, LiteLLM an
 key there. Each line says what was found, and what to do where something is wrong.
 
 Exit status: 0 when all is well, 1 when something is wrong, 2 when the configuration is.`,
+		Example: `  litemaas doctor
+  litemaas doctor --config /etc/litemaas.yaml
+
+Then: litemaas migrate, if it says so; else litemaas serve`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd, needsDatabase)
 			if err != nil {
 				return err
 			}
 			if n := examine(cmd.Context(), cfg, cmd.OutOrStdout()); n > 0 {
-				return models.Errorf(models.Unavailable, "%d checks failed; each line above says what to do", n)
+				return models.Errorf(models.Unavailable, "%s failed; each line above says what to do", count(n, "check"))
 			}
 			return nil
 		},
@@ -51,7 +55,7 @@ const examineWithin = 5 * time.Second
 
 // examine runs all checks and returns how many failed.
 func examine(ctx context.Context, cfg config, out io.Writer) (failed int) {
-	for _, check := range []func(context.Context, config) []finding{checkDatabase, checkTemporal, checkLiteLLM} {
+	for _, check := range []func(context.Context, config) []finding{checkConfig, checkDatabase, checkTemporal, checkLiteLLM} {
 		ctx, cancel := context.WithTimeout(ctx, examineWithin)
 		for _, f := range check(ctx, cfg) {
 			if f.err == nil {
@@ -71,20 +75,28 @@ func reason(err error) string {
 	return strings.Join(strings.Fields(err.Error()), " ")
 }
 
+func checkConfig(_ context.Context, cfg config) []finding {
+	out := []finding{{what: "admin keys", saw: strconv.Itoa(len(cfg.API.AdminKeys))}}
+	if len(cfg.API.AdminKeys) == 0 {
+		out[0].err, out[0].hint = errors.New("none, so nobody can start a sync"), "set api.admin_keys (ADMIN_API_KEYS)"
+	}
+	for _, s := range strays() {
+		out = append(out, finding{what: "environment", err: errors.New(s), hint: "`litemaas config --example` lists every name"})
+	}
+	return out
+}
+
 func checkDatabase(ctx context.Context, cfg config) []finding {
-	db, err := sql.Open("pgx", cfg.Database.URL.Reveal())
-	if err == nil {
-		defer db.Close()
-		err = db.PingContext(ctx)
-	}
+	db, err := openDatabase(ctx, cfg)
 	if err != nil {
-		return []finding{{what: "postgres", err: err, hint: "check database.url (DATABASE_URL), and that the server runs and lets us in"}}
+		return []finding{{what: "postgres", err: err, hint: "`litemaas dev` brings a server along"}}
 	}
+	defer db.Close()
 	var server string
 	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&server); err != nil {
 		return []finding{{what: "postgres", err: err, hint: "check the rights of the database user"}}
 	}
-	out := []finding{{what: "postgres", saw: "version " + server}}
+	out := []finding{{what: "postgres", saw: maskDatabase(cfg.Database.URL.Reveal()) + ", version " + server}}
 	has, newest, err := migrations.Version(ctx, db)
 	if err == nil && has != newest {
 		err = fmt.Errorf("the schema is at version %d, this program needs %d", has, newest)
@@ -95,7 +107,7 @@ func checkDatabase(ctx context.Context, cfg config) []finding {
 func checkTemporal(ctx context.Context, cfg config) []finding {
 	c, err := temporal.Dial(ctx, cfg.Temporal, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return []finding{{what: "temporal", err: err, hint: "check temporal.address (TEMPORAL_ADDRESS), temporal.namespace and temporal.api_key; `litemaas dev` brings a server along"}}
+		return []finding{{what: "temporal", err: err, hint: "check temporal.api_key and temporal.tls too; `litemaas dev` brings a server along"}}
 	}
 	defer c.Close()
 	out := []finding{{what: "temporal", saw: cfg.Temporal.Address + ", namespace " + cfg.Temporal.Namespace}}
@@ -105,7 +117,7 @@ func checkTemporal(ctx context.Context, cfg config) []finding {
 	}
 	out = append(out, finding{what: "search attributes", saw: "all there", err: err, hint: "run `litemaas migrate`"})
 	state, err := workflows.SyncScheduleState(ctx, c.ScheduleClient())
-	f := finding{what: "sync schedule", err: err, hint: "start `litemaas serve` or `litemaas worker` once: it makes the schedule"}
+	f := finding{what: "sync schedule", saw: "there", err: err, hint: "start `litemaas serve` or `litemaas worker` once: it makes the schedule"}
 	switch {
 	case state.Paused:
 		f.saw = "paused: " + state.Note
@@ -123,7 +135,7 @@ func checkLiteLLM(ctx context.Context, cfg config) []finding {
 	}
 	out := []finding{{what: "litellm", saw: fmt.Sprintf("%s %s, answered in %s", cfg.LiteLLM.URL, health.Version, health.Latency.Round(time.Millisecond))}}
 	return append(out, finding{
-		what: "litellm key", saw: "accepted as an admin's", err: proxy.CheckKey(ctx),
+		what: "litellm key", saw: "accepted as an admin's", err: proxy.CheckAdminKey(ctx),
 		hint: "set litellm.api_key (LITELLM_API_KEY) to LiteLLM's master key, or to a key of a proxy admin",
 	})
 }

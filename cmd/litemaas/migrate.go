@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 	"github.com/spf13/cobra"
@@ -15,12 +16,19 @@ import (
 	"github.com/litemaas/litemaas/temporal"
 )
 
+// connectWithin is how long a server may take to let us in.
+const connectWithin = 10 * time.Second
+
 func migrateCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "migrate", Short: "Bring the schema and Temporal's search attributes up to date", GroupID: groupRun, Args: cobra.NoArgs,
 		Long: `Bring the database's schema to this version, and give Temporal's namespace the
 search attributes that workflows set. Running it again, or several at once, is harmless.
 Run it before "litemaas serve" whenever the version changes.`,
+		Example: `  litemaas migrate
+  litemaas migrate --schema-only      # Temporal's namespace is somebody else's to change
+
+Then: litemaas serve`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd, needsDatabase)
 			if err != nil {
@@ -40,15 +48,27 @@ Run it before "litemaas serve" whenever the version changes.`,
 	return cmd
 }
 
-func migrateSchema(ctx context.Context, cfg config, out io.Writer) error {
+// openDatabase connects to the database for the few things that the store does not offer.
+func openDatabase(ctx context.Context, cfg config) (*sql.DB, error) {
 	db, err := sql.Open("pgx", cfg.Database.URL.Reveal())
+	if err != nil { // its text may hold the password
+		return nil, models.Errorf(models.Invalid, "database.url cannot be used: it must be %s", databaseURL.right).On("database.url")
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectWithin)
+	defer cancel()
+	if err := db.PingContext(ctx); err != nil {
+		_ = db.Close() // the ping says more
+		return nil, models.Wrap(models.Unavailable, err, "the database does not answer: check database.url (DATABASE_URL), and that the server runs and lets us in")
+	}
+	return db, nil
+}
+
+func migrateSchema(ctx context.Context, cfg config, out io.Writer) error {
+	db, err := openDatabase(ctx, cfg)
 	if err != nil {
-		return models.Errorf(models.Invalid, "database.url cannot be read")
+		return err
 	}
 	defer db.Close()
-	if err := db.PingContext(ctx); err != nil {
-		return models.Wrap(models.Unavailable, err, "the database does not answer: check database.url (DATABASE_URL)")
-	}
 	applied, err := migrations.Up(ctx, db)
 	for _, file := range applied {
 		fmt.Fprintln(out, "applied", file)

@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -25,7 +25,14 @@ func serveCmd() *cobra.Command {
 		Long: `Serve the API, with a worker beside it in the same process.
 
 The schema must be there: run "litemaas migrate" first. While Postgres, Temporal or
-LiteLLM is away, the API answers what it can and the worker waits.`,
+LiteLLM is away, the API answers what it can and the worker waits.
+
+On SIGINT or SIGTERM, requests under way may finish; a second signal ends it at once.`,
+		Example: `  litemaas serve
+  litemaas serve --listen 127.0.0.1:9000
+  litemaas serve --no-worker      # beside processes that run: litemaas worker
+
+Then: http://localhost:8081/docs for the API, litemaas sync for a first sync.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := load(cmd, needsDatabase)
 			if err != nil {
@@ -38,7 +45,7 @@ LiteLLM is away, the API answers what it can and the worker waits.`,
 			defer p.close()
 			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", cfg.API.Listen)
 			if err != nil {
-				return models.Wrap(models.Invalid, err, "%s cannot be listened on: set api.listen (PORT), or stop what uses it", cfg.API.Listen)
+				return models.Wrap(models.Invalid, err, "%s cannot be listened on: set api.listen (PORT), or stop what uses it", cfg.API.Listen).On("api.listen")
 			}
 			noWorker, err := cmd.Flags().GetBool("no-worker")
 			if err != nil {
@@ -48,31 +55,31 @@ LiteLLM is away, the API answers what it can and the worker waits.`,
 			return serve(cmd.Context(), p, l, !noWorker)
 		},
 	}
+	cmd.Flags().String("listen", "", "`address` to listen on, such as :8081 (api.listen, PORT)")
 	cmd.Flags().Bool("no-worker", false, "serve the API only; a worker must run elsewhere")
 	return cmd
 }
 
-// serve serves on l until ctx ends, then lets the requests under way finish.
+// serve serves on l until ctx ends, then lets the requests under way finish. The worker works
+// until they have: some wait for it.
 func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	failed := make(chan error, 2)
 	srv := &http.Server{
 		Handler:           p.api().Handler(),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 	}
+	failed := make(chan error, 2)
 	go func() { failed <- srv.Serve(l) }()
-	working := make(chan struct{})
+	working, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var worker sync.WaitGroup
 	if withWorker {
-		go func() {
-			defer close(working)
-			if err := work(ctx, p); err != nil {
+		worker.Go(func() {
+			if err := work(working, p, syncAtStart); err != nil {
 				failed <- err
 			}
-		}()
-	} else {
-		close(working)
+		})
 	}
 	var err error
 	select {
@@ -80,29 +87,15 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 	case <-ctx.Done():
 		slog.Info("shutting down; requests under way may finish")
 	}
-	stopping, done := context.WithTimeout(context.WithoutCancel(ctx), drain)
+	draining, done := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer done()
-	if serr := srv.Shutdown(stopping); err == nil {
-		err = serr
+	if srv.Shutdown(draining) != nil {
+		slog.Warn("requests that took too long were cut off", "after", drain.String())
+		_ = srv.Close() // whatever it says, we end
 	}
-	cancel()
-	<-working
-	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, context.Canceled) {
-		return nil
-	}
+	stop()
+	worker.Wait()
 	return err
-}
-
-// work runs a worker until ctx ends.
-func work(ctx context.Context, p *parts) error {
-	w, err := startWorker(ctx, p)
-	if err != nil {
-		return err
-	}
-	syncAtStart(ctx, p)
-	<-ctx.Done()
-	w.Stop()
-	return nil
 }
 
 // syncAtStart asks for a sync when the last one is older than the schedule allows, or when
@@ -111,8 +104,12 @@ func syncAtStart(ctx context.Context, p *parts) {
 	if !p.config.Sync.Auto {
 		return
 	}
+	schedule, err := p.store.SyncSchedule(ctx)
+	if err != nil || schedule.Paused {
+		return
+	}
 	last, err := p.store.LastSync(ctx)
-	if err == nil && last != nil && last.FinishedAt != nil && time.Since(*last.FinishedAt) < p.config.Sync.Interval {
+	if err != nil || last != nil && last.FinishedAt != nil && time.Since(*last.FinishedAt) < schedule.Interval {
 		return
 	}
 	in := workflows.FullSyncInput{Trigger: models.SyncAtStart, Actor: models.System("startup")}

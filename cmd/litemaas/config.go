@@ -1,0 +1,137 @@
+package main
+
+import (
+	"cmp"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+
+	"github.com/litemaas/litemaas/activities/litellm"
+	"github.com/litemaas/litemaas/api"
+	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/temporal"
+)
+
+// config is everything that can be set. Each key has a line in the table of settings, which
+// says its default, its names and what it is.
+type config struct {
+	Environment string          `mapstructure:"environment"` // development or production
+	Log         logConfig       `mapstructure:"log"`
+	API         api.Config      `mapstructure:"api"`
+	Database    store.Config    `mapstructure:"database"`
+	LiteLLM     litellmConfig   `mapstructure:"litellm"`
+	Temporal    temporal.Config `mapstructure:"temporal"`
+	Sync        syncConfig      `mapstructure:"sync"`
+
+	values map[string]value // by key: what was read, and where
+}
+
+type logConfig struct {
+	Level  string `mapstructure:"level"`
+	Format string `mapstructure:"format"` // text or json
+}
+
+type litellmConfig struct {
+	URL       string        `mapstructure:"url"`
+	PublicURL string        `mapstructure:"public_url"`
+	APIKey    models.Secret `mapstructure:"api_key"`
+	Timeout   time.Duration `mapstructure:"timeout"`
+	MaxConns  int           `mapstructure:"max_conns"`
+}
+
+// client is the part that the client needs.
+func (c litellmConfig) client() litellm.Config {
+	return litellm.Config{URL: c.URL, APIKey: c.APIKey, Timeout: c.Timeout, MaxConns: c.MaxConns}
+}
+
+// public is LiteLLM's address as users and their browsers reach it.
+func (c litellmConfig) public() string { return cmp.Or(c.PublicURL, c.URL) }
+
+type syncConfig struct {
+	Auto              bool          `mapstructure:"auto"`
+	Interval          time.Duration `mapstructure:"interval"`
+	Jitter            time.Duration `mapstructure:"jitter"`
+	MaxRemovedPercent int           `mapstructure:"max_removed_percent"`
+	MinRemoved        int           `mapstructure:"min_removed"`
+	ProposalTTL       time.Duration `mapstructure:"proposal_ttl"`
+	Retention         time.Duration `mapstructure:"retention"`
+}
+
+func (c syncConfig) guard() models.Guard {
+	return models.Guard{MaxRemovedPercent: c.MaxRemovedPercent, MinRemoved: c.MinRemoved}
+}
+
+// schedule is the schedule that the database is given when it has none.
+func (c syncConfig) schedule() models.SyncSchedule {
+	s := models.SyncSchedule{Interval: c.Interval, Jitter: c.Jitter}
+	if !c.Auto {
+		s.Paused, s.Note = true, "sync.auto is false in the configuration"
+	}
+	return s
+}
+
+// configured reports whether the file, the environment or a flag sets the key.
+func (c config) configured(key string) bool { return c.values[key].origin != originDefault }
+
+// need is something that a command cannot do without.
+type need func(config) error
+
+// needsDatabase is the need of a command that works on the database.
+func needsDatabase(c config) error {
+	if c.Database.URL.IsZero() {
+		return models.Errorf(models.Invalid, "database.url is not set: put it into litemaas.yaml or DATABASE_URL, or try `litemaas dev`, which brings a database along").On("database.url")
+	}
+	return nil
+}
+
+// load reads the file, the environment and the flags, each over the one before, and makes
+// logging follow what they say. Whatever is wrong is named with its key, where it came from,
+// and what would be right; the error is Invalid, on a key.
+func load(cmd *cobra.Command, needs ...need) (config, error) {
+	cfg, err := readConfig(cmd)
+	if err != nil {
+		return cfg, err
+	}
+	slog.SetDefault(newLogger(cmd.ErrOrStderr(), cfg.Log))
+	for _, need := range needs {
+		if err := need(cfg); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// readConfig is load without the needs and without logging.
+func readConfig(cmd *cobra.Command) (config, error) {
+	var cfg config
+	values, err := readValues(cmd)
+	if err != nil {
+		return cfg, err
+	}
+	v := viper.New()
+	for key, value := range values {
+		if value.is != nil {
+			v.Set(key, value.is)
+		}
+	}
+	if err := v.UnmarshalExact(&cfg); err != nil {
+		return cfg, models.Wrap(models.Internal, err, "the table of settings does not fit its struct")
+	}
+	cfg.values = values
+	return cfg, cfg.check()
+}
+
+// check judges what no setting can be judged by alone.
+func (c *config) check() error {
+	if !c.configured("sync.jitter") {
+		c.Sync.Jitter = min(c.Sync.Jitter, c.Sync.Interval/2)
+	}
+	if c.Sync.Jitter >= c.Sync.Interval {
+		return models.Errorf(models.Invalid, "sync.jitter is %s (%s): it must be less than sync.interval, %s",
+			c.Sync.Jitter, c.values["sync.jitter"].origin, c.Sync.Interval).On("sync.jitter")
+	}
+	return nil
+}

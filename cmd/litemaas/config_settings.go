@@ -1,0 +1,163 @@
+package main
+
+import (
+	"slices"
+	"strings"
+)
+
+// setting is one thing that can be set. Reading, refusing, `litemaas config` and the example
+// file are all made from the table of them.
+type setting struct {
+	key     string
+	def     string // as one would write it; empty: none
+	kind    kind
+	what    string  // for people
+	aliases []alias // further names in the environment; the first that is set counts
+	flag    string  // a flag of its own; every key can be set with --set
+}
+
+// alias is a name in the environment that LiteMaaS operators, or Temporal's, use already.
+type alias struct {
+	name string
+	as   *reading // how its values differ from ours; nil: not at all
+}
+
+// reading turns the value of an alias into ours.
+type reading struct {
+	to    func(string) (text string, ok bool) // an empty text counts as not set
+	right string
+}
+
+// settings is the table.
+var settings = []setting{
+	{
+		key: "environment", def: "production", kind: oneOf("development", "production"),
+		what:    "What the API says it runs as.",
+		aliases: []alias{{"NODE_ENV", &reading{nodeEnv, "development, production or test"}}},
+	},
+
+	{key: "log.level", def: "info", kind: oneOf("debug", "info", "warn", "error"), what: "The least level that is logged.", flag: "log-level", aliases: []alias{
+		{"LOG_LEVEL", &reading{pinoLevel, "trace, debug, info, warn, error, fatal or silent"}},
+	}},
+	{key: "log.format", def: "text", kind: oneOf("text", "json"), what: "How log lines are written, to standard error.", flag: "log-format"},
+
+	{
+		key: "api.listen", def: ":8081", kind: listenAddress, flag: "listen",
+		what: "Where the API listens. PORT is a port alone; HOST is heeded if it is an IP address or localhost,\nbecause shells use that name for other things.",
+		aliases: []alias{
+			{"PORT", &reading{withHost, "a port such as 8081"}},
+			{"HOST", &reading{onHost, "an IP address"}},
+		},
+	},
+	{
+		key: "api.cors_origins", kind: origins, aliases: []alias{{"CORS_ORIGIN", nil}},
+		what: "Web pages of these origins may call the API. One or more: a list, or separated by commas.",
+	},
+	{
+		key: "api.admin_keys", kind: adminKeys, aliases: []alias{{"ADMIN_API_KEYS", nil}},
+		what: "Who sends one of these keys is an admin. A list, or separated by commas; each begins with ltm_admin_.\nNew ones: openssl rand -hex 24 | sed s/^/ltm_admin_/",
+	},
+
+	{
+		key: "database.url", kind: databaseURL, aliases: []alias{{"DATABASE_URL", nil}},
+		what: "The PostgreSQL database. In its password, write %2F for /, %40 for @, %3F for ?, %23 for #.",
+	},
+	{key: "database.max_conns", def: "20", kind: number(2, 10_000), what: "Connections that one process opens at most."},
+
+	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},
+	{key: "litellm.public_url", kind: httpURL, what: "LiteLLM, as users and their browsers reach it. If not set: litellm.url."},
+	{
+		key: "litellm.api_key", kind: secret, aliases: []alias{{"LITELLM_API_KEY", nil}, {"LITELLM_MASTER_KEY", nil}},
+		what: "LiteLLM's master key, or the key of a proxy admin.",
+	},
+	{
+		key: "litellm.timeout", def: "30s", kind: duration(minute/60, hour), aliases: []alias{{"LITELLM_TIMEOUT", unit("ms", "milliseconds")}},
+		what: "How long one call of LiteLLM may take. LITELLM_TIMEOUT is in milliseconds.",
+	},
+	{key: "litellm.max_conns", def: "32", kind: number(1, 10_000), what: "Connections to LiteLLM that one process opens at most."},
+
+	{key: "temporal.address", def: "localhost:7233", kind: hostPort, what: "The Temporal server.", aliases: []alias{{"TEMPORAL_ADDRESS", nil}}},
+	{key: "temporal.namespace", def: "default", kind: word, what: "The namespace there.", aliases: []alias{{"TEMPORAL_NAMESPACE", nil}}},
+	{key: "temporal.api_key", kind: secret, what: "The key that the server asks for, if any. It implies TLS.", aliases: []alias{{"TEMPORAL_API_KEY", nil}}},
+	{key: "temporal.tls", def: "false", kind: boolean, what: "Whether the server is reached by TLS.", aliases: []alias{{"TEMPORAL_TLS", nil}}},
+	{key: "temporal.ui_url", kind: httpURL, what: "Temporal's web UI, for links to a run's page.", aliases: []alias{{"TEMPORAL_UI_URL", nil}}},
+
+	{
+		key: "sync.auto", def: "true", kind: boolean, aliases: []alias{{"LITELLM_AUTO_SYNC", nil}},
+		what: "Whether to sync by the clock, and at the start. This and the next two are the first value of a setting that\nlives in the database from then on: GET and PUT /api/v1/sync/schedule.",
+	},
+	{
+		key: "sync.interval", def: "60m", kind: duration(minute, 30*day), aliases: []alias{{"LITELLM_SYNC_INTERVAL", unit("m", "minutes")}},
+		what: "From one sync to the next. LITELLM_SYNC_INTERVAL is in minutes.",
+	},
+	{key: "sync.jitter", def: "1m", kind: duration(0, day), what: "A sync by the clock starts up to this much late."},
+	{key: "sync.max_removed_percent", def: "20", kind: number(0, 100), what: "More models than this share of the available ones vanish only when a person approves …"},
+	{key: "sync.min_removed", def: "3", kind: number(0, 1_000_000), what: "… if they are at least so many."},
+	{key: "sync.proposal_ttl", def: "24h", kind: duration(minute, 365*day), what: "How long such a question stays open after the last sync that missed the models."},
+	{key: "sync.retention", def: "2160h", kind: duration(hour, 3650*day), what: "How long the reports of syncs are kept."},
+}
+
+// env is the setting's own name in the environment.
+func (s setting) env() string {
+	return "LITEMAAS_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_"))
+}
+
+// settingOf returns the setting with that key.
+func settingOf(key string) (setting, bool) {
+	i := slices.IndexFunc(settings, func(s setting) bool { return s.key == key })
+	if i < 0 {
+		return setting{}, false
+	}
+	return settings[i], true
+}
+
+// nearest is the key most like a mistyped one, or "" when none is much like it.
+func nearest(key string) string {
+	return likest(key, func(s setting) []string {
+		_, leaf, _ := strings.Cut(s.key, ".") // written without its section
+		return []string{s.key, leaf}
+	}).key
+}
+
+// nearestEnv is the name in the environment most like a mistyped one, or "".
+func nearestEnv(name string) string {
+	s := likest(name, func(s setting) []string { return []string{s.env()} })
+	if s.key == "" {
+		return ""
+	}
+	return s.env()
+}
+
+// likest is the setting one of whose names is most like text.
+func likest(text string, names func(setting) []string) (best setting) {
+	least := len(text)/3 + 1
+	for _, s := range settings {
+		for _, name := range names(s) {
+			if d := distance(text, name); d < least {
+				best, least = s, d
+			}
+		}
+	}
+	return best
+}
+
+// distance counts the letters to insert, drop or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diagonal+1)
+		}
+	}
+	return row[len(b)]
+}
