@@ -32,7 +32,7 @@ func BenchmarkAll(b *testing.B) {
 		sizes = sizes[:3]
 	}
 	benchSyncs(b, &page, sizes)
-	benchReads(b, &page)
+	benchReads(b, &page, []int{100, 10_000})
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)
