@@ -76,13 +76,13 @@ func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(wo
 		return SyncResult{}, err
 	}
 	workflow.SetCurrentDetails(ctx, fetchingDetails(in))
-	if err := localRun(ctx, syncRuns.BeginSyncRun, in); err != nil {
+	if err := localRun(ctx, "Record that the run is under way", syncRuns.BeginSyncRun, in); err != nil {
 		return SyncResult{}, err
 	}
 	if err := work(ctx, run); err != nil {
 		return SyncResult{}, failSync(ctx, run, err)
 	}
-	done, err := local(ctx, syncRuns.CompleteSyncRun, run)
+	done, err := local(ctx, "Close the run and write its report", syncRuns.CompleteSyncRun, run)
 	if err != nil {
 		return SyncResult{}, err
 	}
@@ -102,7 +102,7 @@ func failSync(ctx workflow.Context, run activities.SyncRunRef, why error) error 
 	if err := workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet("failed")); err != nil {
 		workflow.GetLogger(ctx).Error("outcome not recorded", "error", err)
 	}
-	if err := localRun(ctx, syncRuns.FailSyncRun, activities.FailSyncRunInput{ID: run.ID, Why: words}); err != nil {
+	if err := localRun(ctx, "Record why the run cannot go on", syncRuns.FailSyncRun, activities.FailSyncRunInput{ID: run.ID, Why: words}); err != nil {
 		workflow.GetLogger(ctx).Error("failure not recorded", "sync_run_id", run.ID, "error", err)
 	}
 	return why // never errors.Join: it would hide the kind

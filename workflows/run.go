@@ -28,20 +28,22 @@ var (
 // starts it again.
 const patience = 24 * time.Hour
 
-// local runs a database activity that answers. The compiler checks that in fits it.
-func local[In, Out any](ctx workflow.Context, act func(context.Context, In) (Out, error), in In) (Out, error) {
+// local runs a database activity that answers; summary is its line in the Temporal UI. The
+// compiler checks that in fits it.
+func local[In, Out any](ctx workflow.Context, summary string, act func(context.Context, In) (Out, error), in In) (Out, error) {
 	var out Out
-	err := workflow.ExecuteLocalActivity(viaStore(ctx), act, in).Get(ctx, &out)
+	err := workflow.ExecuteLocalActivity(viaStore(ctx, summary), act, in).Get(ctx, &out)
 	return out, err
 }
 
 // localRun runs a database activity that only acts.
-func localRun[In any](ctx workflow.Context, act func(context.Context, In) error, in In) error {
-	return workflow.ExecuteLocalActivity(viaStore(ctx), act, in).Get(ctx, nil)
+func localRun[In any](ctx workflow.Context, summary string, act func(context.Context, In) error, in In) error {
+	return workflow.ExecuteLocalActivity(viaStore(ctx, summary), act, in).Get(ctx, nil)
 }
 
-func viaStore(ctx workflow.Context) workflow.Context {
+func viaStore(ctx workflow.Context, summary string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		Summary:                brief(summary),
 		StartToCloseTimeout:    10 * time.Second,
 		ScheduleToCloseTimeout: patience,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: 200 * time.Millisecond, MaximumInterval: time.Minute},

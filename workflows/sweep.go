@@ -33,12 +33,12 @@ type SweepResult struct {
 // wish, then start", so it is not optional.
 func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 	var res SweepResult
-	probe, err := local(ctx, probes.ProbeLiteLLM, activities.ProbeLiteLLMInput{})
+	probe, err := local(ctx, "See whether LiteLLM answers", probes.ProbeLiteLLM, activities.ProbeLiteLLMInput{})
 	if err != nil {
 		return res, err
 	}
 	res.Reachable = probe.Reachable
-	due, err := local(ctx, proposals.DueProposals, activities.DueProposalsInput{})
+	due, err := local(ctx, "Close proposals that nobody answered, find approved ones that nobody carries out", proposals.DueProposals, activities.DueProposalsInput{})
 	if err != nil {
 		return res, err
 	}
@@ -49,7 +49,7 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 		}
 		res.Removals++
 	}
-	told, err := local(ctx, schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
+	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d.", res.Reachable, res.Lapsed, res.Removals))
 	return res, err
