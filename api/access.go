@@ -67,14 +67,19 @@ func (a authenticator) caller(authorization string) (caller, error) {
 	return who, nil
 }
 
-// guard lets a request through to an endpoint of that access, or answers it. What an endpoint
-// for anyone is sent as a credential is not looked at.
+// guard lets a request through to an endpoint of that access, or answers it. An endpoint for
+// anyone knows its caller where he says who he is, and takes one who does not for a stranger.
 func (a authenticator) guard(need access) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if need == anyone {
+		authorization := c.GetHeader("Authorization")
+		if need == anyone && authorization == "" {
 			return
 		}
-		who, err := a.caller(c.GetHeader("Authorization"))
+		who, err := a.caller(authorization)
+		if need == anyone {
+			requestOf(c.Request.Context()).caller = who
+			return
+		}
 		if err == nil && !who.may(need) {
 			err = models.Errorf(models.Forbidden, "Access denied")
 		}

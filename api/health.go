@@ -196,7 +196,7 @@ func (s *Server) modelsHealth(ctx context.Context, _ *struct{}) (*modelsHealthRe
 	}
 	out := &modelsHealthResponse{}
 	b := &out.Body
-	b.Issues, b.LastSync, b.ModelsCount, b.LiteLLMConnected = v.issues(), v.lastSyncAt(), v.stats.Available, v.litellm.Reachable
+	b.Issues, b.LastSync, b.ModelsCount, b.LiteLLMConnected = v.issues(false), v.lastSyncAt(), v.stats.Available, v.litellm.Reachable
 	b.Status = healthy
 	if len(b.Issues) > 0 {
 		b.Status = degraded

@@ -123,7 +123,8 @@ func TestModelsHealth(t *testing.T) {
 	require.Equal(t, "degraded", rep.at("status"))
 	require.Contains(t, rep.body(), "lastSync")
 	require.Nil(t, rep.at("lastSync"))
-	require.Equal(t, []any{"LiteLLM is not reachable: nobody has looked for some minutes: does a worker run?", "no sync has completed yet"}, rep.at("issues"))
+	require.Equal(t, []any{"LiteLLM is not reachable", "no sync has completed yet"}, rep.at("issues"), "the reasons are for admins")
+	require.Equal(t, "LiteLLM is not reachable: nobody has looked for some minutes: does a worker run?", s.get(t, "/api/v1/sync/health").at("issues.0"))
 
 	run := s.fill(t, some(t)...)
 	rep = s.get(t, "/api/v1/models/health").is(http.StatusOK)
@@ -131,7 +132,8 @@ func TestModelsHealth(t *testing.T) {
 		"status": "healthy", "lastSync": run.FinishedAt.UTC().Format(time.RFC3339Nano), "modelsCount": 6.0, "litellmConnected": true, "issues": []any{},
 	}, rep.body(), "a sync that has just completed has talked to LiteLLM")
 	s.down(t)
-	require.Equal(t, []any{"LiteLLM is not reachable: LiteLLM does not answer"}, s.get(t, "/api/v1/models/health").at("issues"))
+	require.Equal(t, []any{"LiteLLM is not reachable"}, s.get(t, "/api/v1/models/health").at("issues"))
+	require.Equal(t, []any{"LiteLLM is not reachable: LiteLLM does not answer"}, s.get(t, "/api/v1/sync/health").at("issues"))
 }
 
 // Stats and validation count what is there.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -24,33 +25,33 @@ func newPagination(page, limit, total int) pagination {
 // modelResponse is a model as LiteMaaS describes one. What is not known is left out; a price
 // of zero is known.
 type modelResponse struct {
-	ID               string        `json:"id" example:"meta-llama/Llama-3.3-70B-Instruct"`
-	Name             string        `json:"name"`
-	Provider         string        `json:"provider"`
-	Description      string        `json:"description"`
-	Capabilities     []string      `json:"capabilities"`
-	ContextLength    *int64        `json:"contextLength,omitempty" doc:"In tokens."`
-	Pricing          pricing       `json:"pricing"`
-	IsActive         bool          `json:"isActive" doc:"Whether LiteLLM offers it now."`
-	CreatedAt        time.Time     `json:"createdAt"`
-	UpdatedAt        time.Time     `json:"updatedAt"`
-	APIBase          string        `json:"apiBase,omitempty"`
-	BackendModelName string        `json:"backendModelName,omitempty"`
-	InputCost        *models.Price `json:"inputCostPerToken,omitempty"`
-	OutputCost       *models.Price `json:"outputCostPerToken,omitempty"`
-	TPM              *int64        `json:"tpm,omitempty" doc:"Tokens a minute."`
-	RPM              *int64        `json:"rpm,omitempty" doc:"Requests a minute."`
-	MaxTokens        *int64        `json:"maxTokens,omitempty"`
-	Vision           bool          `json:"supportsVision"`
-	FunctionCalling  bool          `json:"supportsFunctionCalling"`
-	ParallelCalling  bool          `json:"supportsParallelFunctionCalling"`
-	ToolChoice       bool          `json:"supportsToolChoice"`
-	Chat             bool          `json:"supportsChat"`
-	Embeddings       bool          `json:"supportsEmbeddings"`
-	Tokenize         bool          `json:"supportsTokenize"`
-	Convert          bool          `json:"supportsConvert"`
-	RestrictedAccess bool          `json:"restrictedAccess" doc:"Whether a subscription needs an admin's approval."`
-	LiteLLMModelID   string        `json:"litellmModelId"`
+	ID               string      `json:"id" example:"meta-llama/Llama-3.3-70B-Instruct"`
+	Name             string      `json:"name"`
+	Provider         string      `json:"provider"`
+	Description      string      `json:"description"`
+	Capabilities     []string    `json:"capabilities"`
+	ContextLength    *int64      `json:"contextLength,omitempty" doc:"In tokens."`
+	Pricing          pricing     `json:"pricing"`
+	IsActive         bool        `json:"isActive" doc:"Whether LiteLLM offers it now."`
+	CreatedAt        time.Time   `json:"createdAt"`
+	UpdatedAt        time.Time   `json:"updatedAt"`
+	APIBase          string      `json:"apiBase,omitempty" doc:"For admins."`
+	BackendModelName string      `json:"backendModelName,omitempty" doc:"For admins."`
+	InputCost        json.Number `json:"inputCostPerToken,omitempty"`
+	OutputCost       json.Number `json:"outputCostPerToken,omitempty"`
+	TPM              *int64      `json:"tpm,omitempty" doc:"Tokens a minute."`
+	RPM              *int64      `json:"rpm,omitempty" doc:"Requests a minute."`
+	MaxTokens        *int64      `json:"maxTokens,omitempty"`
+	Vision           bool        `json:"supportsVision"`
+	FunctionCalling  bool        `json:"supportsFunctionCalling"`
+	ParallelCalling  bool        `json:"supportsParallelFunctionCalling"`
+	ToolChoice       bool        `json:"supportsToolChoice"`
+	Chat             bool        `json:"supportsChat"`
+	Embeddings       bool        `json:"supportsEmbeddings"`
+	Tokenize         bool        `json:"supportsTokenize"`
+	Convert          bool        `json:"supportsConvert"`
+	RestrictedAccess bool        `json:"restrictedAccess" doc:"Whether a subscription needs an admin's approval."`
+	LiteLLMModelID   string      `json:"litellmModelId,omitempty" doc:"For admins."`
 
 	Metadata *modelMetadata `json:"metadata,omitempty" doc:"Where one model is read."`
 }
@@ -60,18 +61,24 @@ type modelMetadata struct {
 }
 
 type pricing struct {
-	Input  *models.Price `json:"input,omitempty"`
-	Output *models.Price `json:"output,omitempty"`
-	Unit   string        `json:"unit" example:"per_token"`
+	Input  json.Number `json:"input,omitempty"`
+	Output json.Number `json:"output,omitempty"`
+	Unit   string      `json:"unit" example:"per_token"`
 }
 
-func newModelResponse(l *models.LLM) modelResponse {
+// newModelResponse describes a model to the caller of ctx. Where LiteLLM finds it is for
+// admins: LiteMaaS tells everybody, and with it the addresses of an inner network.
+func newModelResponse(ctx context.Context, l *models.LLM) modelResponse {
+	input, output := number(l.InputCost), number(l.OutputCost)
 	out := modelResponse{
 		ID: l.ID, Name: l.ID, Provider: l.Provider, Description: l.Description, Capabilities: l.Features,
-		ContextLength: l.ContextLength, Pricing: pricing{l.InputCost, l.OutputCost, "per_token"},
+		ContextLength: l.ContextLength, Pricing: pricing{input, output, "per_token"},
 		IsActive: l.Availability == models.ModelAvailable, CreatedAt: l.CreatedAt.UTC(), UpdatedAt: l.UpdatedAt.UTC(),
-		APIBase: l.APIBase, BackendModelName: l.BackendModelName, InputCost: l.InputCost, OutputCost: l.OutputCost,
-		TPM: l.TPM, RPM: l.RPM, MaxTokens: l.MaxTokens, RestrictedAccess: l.RestrictedAccess, LiteLLMModelID: l.LiteLLMModelID,
+		InputCost: input, OutputCost: output,
+		TPM: l.TPM, RPM: l.RPM, MaxTokens: l.MaxTokens, RestrictedAccess: l.RestrictedAccess,
+	}
+	if requestOf(ctx).caller.admin {
+		out.APIBase, out.BackendModelName, out.LiteLLMModelID = l.APIBase, l.BackendModelName, l.LiteLLMModelID
 	}
 	for _, f := range l.Features {
 		switch f {
@@ -94,6 +101,15 @@ func newModelResponse(l *models.LLM) modelResponse {
 		}
 	}
 	return out
+}
+
+// number is a price as JSON shows it, written once for the two places it is shown at; empty if
+// it is not known.
+func number(p *models.Price) json.Number {
+	if p == nil {
+		return ""
+	}
+	return json.Number(p.String())
 }
 
 type listModelsRequest struct {
@@ -127,7 +143,7 @@ func (s *Server) listModels(ctx context.Context, in *listModelsRequest) (*listMo
 	out := &listModelsResponse{}
 	out.Body.Data = make([]modelResponse, len(page))
 	for i := range page {
-		out.Body.Data[i] = newModelResponse(&page[i])
+		out.Body.Data[i] = newModelResponse(ctx, &page[i])
 	}
 	out.Body.Pagination = newPagination(in.Page, in.Limit, total)
 	return out, nil
@@ -144,7 +160,7 @@ func (s *Server) getModel(ctx context.Context, in *modelRequest) (*getModelRespo
 	if err != nil {
 		return nil, err
 	}
-	out := &getModelResponse{newModelResponse(&llm)}
+	out := &getModelResponse{newModelResponse(ctx, &llm)}
 	out.Body.Metadata = &modelMetadata{len(llm.DeploymentIDs)}
 	return out, nil
 }

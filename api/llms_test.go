@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,6 +79,20 @@ func TestGetModel(t *testing.T) {
 	}
 	require.Equal(t, map[string]any{"unit": "per_token"}, unknown["pricing"])
 	require.Equal(t, map[string]any{"deployments": 2.0}, unknown["metadata"])
+}
+
+// Where LiteLLM finds a model is for admins: to others it would be a map of an inner network.
+func TestAddressesAreForAdmins(t *testing.T) {
+	s := idle(t)
+	s.fill(t, some(t)...)
+	for _, path := range []string{"/api/v1/models", "/api/v1/models/gpt-4.1"} {
+		for key, shown := range map[string]bool{"": false, "Bearer ltm_admin_wrong": false, "Bearer " + adminKey: true} {
+			answer := s.call(t, http.MethodGet, path, "", "Authorization", key).is(http.StatusOK)
+			for _, name := range []string{`"apiBase"`, `"backendModelName"`, `"litellmModelId"`} {
+				require.Equal(t, shown, strings.Contains(answer.Body.String(), name), "%s with %q: %s", path, key, name)
+			}
+		}
+	}
 }
 
 // A model's name may hold slashes, escaped or not, and whatever else; our own paths win, unless

@@ -45,7 +45,7 @@ func humaConfig() huma.Config {
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		adminKeyScheme: {Type: "http", Scheme: "bearer", Description: "An admin key: ltm_admin_…"},
 	}
-	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[models.Price](), reflect.TypeFor[float64]()) // in the document
+	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[json.Number](), reflect.TypeFor[float64]()) // in the document
 	return cfg
 }
 

@@ -97,26 +97,32 @@ func (v view) lastSyncAt() *time.Time {
 // age is how long ago t was; never less than nothing, whatever the clocks say.
 func (v view) age(t time.Time) time.Duration { return max(0, v.now.Sub(t)) }
 
-// issues are what wants attention, in words.
-func (v view) issues() []string {
+// issues are what wants attention, in words; why is added for admins only, since LiteLLM's
+// words may be in it.
+func (v view) issues(admin bool) []string {
 	out := []string{}
-	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
+	say := func(what, why string) {
+		if admin && why != "" {
+			what += ": " + why
+		}
+		out = append(out, what)
+	}
 	if !v.litellm.Reachable {
-		say("LiteLLM is not reachable: %s", v.litellm.Failure)
+		say("LiteLLM is not reachable", v.litellm.Failure)
 	}
 	if v.last == nil {
-		say("no sync has completed yet")
+		say("no sync has completed yet", "")
 	}
 	if v.newest != nil && v.newest.Status == models.SyncFailed {
-		say("the last sync failed: %s", v.newest.Failure)
+		say("the last sync failed", v.newest.Failure)
 	}
 	if v.last != nil && v.schedule != nil && !v.schedule.Paused {
 		if late := v.age(*v.last.FinishedAt); late > 2*v.schedule.Interval+v.schedule.Jitter {
-			say("the last sync completed %s ago, though one should run every %s", late.Round(time.Minute), v.schedule.Interval)
+			say(fmt.Sprintf("the last sync completed %s ago, though one should run every %s", late.Round(time.Minute), v.schedule.Interval), "")
 		}
 	}
 	if v.proposal != nil {
-		say("%d models are proposed for removal, and a person has to decide: %s", len(v.proposal.ModelIDs), v.proposal.Why)
+		say(fmt.Sprintf("%d models are proposed for removal, and a person has to decide", len(v.proposal.ModelIDs)), v.proposal.Why)
 	}
 	return out
 }
@@ -164,7 +170,7 @@ func (s *Server) syncHealth(ctx context.Context, _ *struct{}) (*syncHealthRespon
 	if b.Unsettled, err = s.unsettled(ctx, v); err != nil {
 		return nil, err
 	}
-	b.LiteLLM, b.Issues, b.Status = v.litellm, v.issues(), healthy
+	b.LiteLLM, b.Issues, b.Status = v.litellm, v.issues(true), healthy
 	if b.Unsettled.Count > 0 && v.age(*b.Unsettled.OldestSince) > settleWithin {
 		b.Issues = append(b.Issues, "something recorded is not carried out: does a worker run, and does the workflow engine answer?")
 	}

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -162,34 +161,6 @@ func (s *Server) getSyncRun(ctx context.Context, in *getSyncRunRequest) (*getSyn
 		out.Body.Proposal = new(newProposal(p, run.ID))
 	}
 	return out, nil
-}
-
-// proposalResponse is a removal that the guard held back.
-type proposalResponse struct {
-	ID        uuid.UUID             `json:"id" format:"uuid"`
-	Status    models.ProposalStatus `json:"status" enum:"open,approved,rejected,lapsed,withdrawn"`
-	Why       string                `json:"why" doc:"What made the guard hold it back."`
-	Models    int                   `json:"models" doc:"How many models it would remove; which, are the run's differences of kind held."`
-	CreatedAt time.Time             `json:"createdAt"`
-	RenewedAt time.Time             `json:"renewedAt" doc:"The last sync that missed the models."`
-	ExpiresAt time.Time             `json:"expiresAt" doc:"When it lapses, unless answered or renewed."`
-	DecidedAt *time.Time            `json:"decidedAt,omitempty"`
-	DecidedBy string                `json:"decidedBy,omitempty"`
-	Reason    string                `json:"reason,omitempty" doc:"The decider's words."`
-	AppliedAt *time.Time            `json:"appliedAt,omitempty" doc:"When an approved one was carried out."`
-	Answer    string                `json:"answer,omitempty" doc:"How to answer an open one."`
-}
-
-// newProposal is a proposal, and how to answer it by the given run.
-func newProposal(p models.Proposal, run uuid.UUID) proposalResponse {
-	out := proposalResponse{
-		ID: p.ID, Status: p.Status, Why: p.Why, Models: len(p.ModelIDs), CreatedAt: p.CreatedAt.UTC(), RenewedAt: p.RenewedAt.UTC(),
-		ExpiresAt: p.ExpiresAt.UTC(), DecidedAt: utc(p.DecidedAt), DecidedBy: p.DecidedBy, Reason: p.Reason, AppliedAt: utc(p.AppliedAt),
-	}
-	if p.Status == models.ProposalOpen {
-		out.Answer = http.MethodPost + " " + runPath(run.String()) + `/decision {"decision": "approve"} or {"decision": "reject"}`
-	}
-	return out
 }
 
 // runPath is where a run is read.

@@ -9,7 +9,8 @@
 // context.DeadlineExceeded.
 //
 // Nothing is tried again here: that is for the workflow to decide. What a repeated call does
-// is said at each call.
+// is said at each call. (A read whose idle connection LiteLLM closed in that very moment is
+// sent again on another one, by net/http.)
 package litellm
 
 import (

@@ -52,12 +52,13 @@ var (
 		right: "keys that begin with " + adminKeyPrefix + ", separated by commas", list: true,
 		show: func(text string) string { return strings.Repeat("***, ", strings.Count(text, ",")) + "***" },
 	}
-	databaseURL = kind{
+	databaseURL = kind{ //nolint:gosec // the password in it is an example
 		read: func(text string) (any, bool) {
 			_, err := pgxpool.ParseConfig(text)
 			return models.SecretOf(text), err == nil && !torn(text)
 		},
-		right: "a PostgreSQL address such as postgres://user:password@host:5432/database", show: maskDatabase,
+		right: "a PostgreSQL address such as postgres://user:password@host:5432/database",
+		show:  maskDatabase,
 	}
 	httpURL = kind{
 		read: func(text string) (any, bool) {

@@ -55,6 +55,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 	}()
 	s, err := start(ctx, stderr)
+	if ctx.Err() != nil {
+		if err == nil {
+			s.stop()
+		}
+		return exitBySignal + int(syscall.SIGINT)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "testenv:", err)
 		return exitNoServices
@@ -62,7 +68,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer s.stop()
 	close(begun)
 
-	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // signals end it
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	cmd.Env = append(os.Environ(), s.env()...)
 	return status(devstack.Attach(cmd, signals), stderr)

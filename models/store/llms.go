@@ -11,8 +11,9 @@ import (
 )
 
 // llmColumns are the columns of an LLM in the order of scanLLM: all but what LiteLLM said
-// word for word, which is large and serves comparisons only.
-const llmColumns = `id, provider, backend_model_name, context_length, max_tokens, input_cost_per_token, output_cost_per_token,
+// word for word, which is large and serves comparisons only. A price is read as text: by way of
+// the driver's number, two prices take as long as all the rest.
+const llmColumns = `id, provider, backend_model_name, context_length, max_tokens, input_cost_per_token::text, output_cost_per_token::text,
 	api_base, tpm, rpm, litellm_model_id, deployment_ids, features, description, restricted_access, kept, availability, created_at, updated_at`
 
 // scanLLM reads llmColumns, and before them what else the row holds.

@@ -201,6 +201,7 @@ func bareHandler(pool *pgxpool.Pool) http.Handler {
 			c.String(http.StatusInternalServerError, err.Error())
 			return
 		}
+		defer rows.Close()
 		var total, deployments int
 		page := []bareModel{}
 		for rows.Next() {

@@ -139,4 +139,3 @@ func (s *system) count(t *testing.T, query string) (n int) {
 	require.NoError(t, s.db.QueryRowContext(t.Context(), query).Scan(&n))
 	return n
 }
-

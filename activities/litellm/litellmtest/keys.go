@@ -61,9 +61,24 @@ func (k *key) mayCall(model string) bool { return k.mayCallAll() || slices.Conta
 
 // keyFields are what a key may be given, in the order in which LiteLLM checks them.
 var keyFields = []field{
-	{"key_alias", text}, {"duration", text}, {"models", textList}, {"spend", number}, {"max_budget", number}, {"user_id", text}, {"team_id", text},
-	{"max_parallel_requests", whole}, {"metadata", dict}, {"tpm_limit", whole}, {"rpm_limit", whole}, {"budget_duration", text},
-	{"model_max_budget", dict}, {"model_rpm_limit", dict}, {"model_tpm_limit", dict}, {"blocked", flag}, {"key", text}, {"tags", textList},
+	{"key_alias", text},
+	{"duration", text},
+	{"models", textList},
+	{"spend", number},
+	{"max_budget", number},
+	{"user_id", text},
+	{"team_id", text},
+	{"max_parallel_requests", whole},
+	{"metadata", dict},
+	{"tpm_limit", whole},
+	{"rpm_limit", whole},
+	{"budget_duration", text},
+	{"model_max_budget", dict},
+	{"model_rpm_limit", dict},
+	{"model_tpm_limit", dict},
+	{"blocked", flag},
+	{"key", text},
+	{"tags", textList},
 }
 
 // keyNow finds a key, with its budget reset if its period has ended.

@@ -31,8 +31,18 @@ type user struct {
 
 // userFields are what a user may be given, in the order in which LiteLLM checks them.
 var userFields = []field{
-	{"user_alias", text}, {"models", textList}, {"spend", number}, {"max_budget", number}, {"user_id", text}, {"metadata", dict},
-	{"tpm_limit", whole}, {"rpm_limit", whole}, {"budget_duration", text}, {"user_email", text}, {"user_role", text}, {"teams", textList},
+	{"user_alias", text},
+	{"models", textList},
+	{"spend", number},
+	{"max_budget", number},
+	{"user_id", text},
+	{"metadata", dict},
+	{"tpm_limit", whole},
+	{"rpm_limit", whole},
+	{"budget_duration", text},
+	{"user_email", text},
+	{"user_role", text},
+	{"teams", textList},
 	{"auto_create_key", flag},
 }
 

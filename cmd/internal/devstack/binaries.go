@@ -16,8 +16,8 @@ import (
 	"github.com/litemaas/litemaas/models"
 )
 
-// oldestPostgres is the oldest major version that our schema runs on.
-const oldestPostgres = 13
+// oldestPostgres is the oldest major version that our schema was seen to run on.
+const oldestPostgres = 14
 
 // PostgresPrograms is an installation of Postgres.
 type PostgresPrograms struct {
@@ -68,8 +68,8 @@ func (d *Dir) postgresMajor() int {
 func candidates() []string {
 	var dirs []string
 	if path, ok := lookPath("initdb"); ok {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			dirs = append(dirs, filepath.Dir(real))
+		if program, err := filepath.EvalSymlinks(path); err == nil { // Debian's are links to it
+			dirs = append(dirs, filepath.Dir(program))
 		}
 	}
 	for _, pattern := range installed {

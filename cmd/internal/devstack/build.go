@@ -110,16 +110,13 @@ func goVersion(ctx context.Context, module string) (string, error) {
 func buildKey(module, goVersion string) (string, error) {
 	h := sha256.New()
 	fmt.Fprintln(h, goVersion, runtime.GOOS, runtime.GOARCH)
-	err := filepath.WalkDir(module, func(path string, e fs.DirEntry, err error) error {
-		if err != nil || e.IsDir() || !e.Type().IsRegular() || strings.HasSuffix(path, "_test.go") {
+	sources := os.DirFS(module)
+	err := fs.WalkDir(sources, ".", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() || strings.HasSuffix(path, "_test.go") {
 			return err
 		}
-		raw, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(module, path)
-		fmt.Fprintf(h, "%q %d\n%s", name, len(raw), raw)
+		raw, err := fs.ReadFile(sources, path)
+		fmt.Fprintf(h, "%q %d\n%s", path, len(raw), raw)
 		return err
 	})
 	return hex.EncodeToString(h.Sum(nil)[:8]), err

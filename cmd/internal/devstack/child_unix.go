@@ -14,7 +14,7 @@ func dieWithUs(*syscall.SysProcAttr, syscall.Signal) {}
 
 // commandLine is the command line of a process; "" if there is none.
 func commandLine(pid int) string {
-	out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output() //nolint:noctx // it does not wait
+	out, err := exec.Command("ps", "-ww", "-o", "command=", "-p", strconv.Itoa(pid)).Output()
 	if err != nil {
 		return ""
 	}

@@ -15,7 +15,7 @@ import (
 
 // fetchable is what Maven Central has, by major version; 0 is the one for new data.
 var fetchable = map[int]embedded.PostgresVersion{
-	0: embedded.V18, 18: embedded.V18, 17: embedded.V17, 16: embedded.V16, 15: embedded.V15, 14: embedded.V14, 13: embedded.V13,
+	0: embedded.V18, 18: embedded.V18, 17: embedded.V17, 16: embedded.V16, 15: embedded.V15, 14: embedded.V14,
 }
 
 // fetchPostgres fetches server programs, once, and keeps them where as can run them.

@@ -41,7 +41,7 @@ func parent(path, port string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	fmt.Println("ready")
+	fmt.Fprintln(os.Stdout, "ready")
 	select {}
 }
 
@@ -49,7 +49,7 @@ func parent(path, port string) int {
 // does.
 func fakeTemporal(args []string) int {
 	if slices.Equal(args, []string{"--version"}) {
-		fmt.Println("temporal version 1.5.0 (Server 1.29.0, UI 2.40.0)")
+		fmt.Fprintln(os.Stdout, "temporal version 1.5.0 (Server 1.29.0, UI 2.40.0)")
 		return 0
 	}
 	if err := os.WriteFile(os.Getenv("FAKE_TEMPORAL_ARGS"), []byte(strings.Join(args, " ")), 0o600); err != nil {

@@ -48,7 +48,7 @@ func (p Port) text(why, remedy string) string {
 // systems differ in whether a listener on one is in the way of another's.
 func occupied(port int) string {
 	for _, host := range []string{"127.0.0.1", "::1", ""} {
-		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port))) //nolint:noctx // it does not wait
+		l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 		switch {
 		case err == nil:
 			_ = l.Close()
@@ -63,10 +63,10 @@ func occupied(port int) string {
 
 // FreePort returns a port that nobody listens on right now.
 func FreePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it does not wait
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, models.Wrap(models.Unavailable, err, "no free port")
 	}
 	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // TCP it is
+	return l.Addr().(*net.TCPAddr).Port, nil
 }

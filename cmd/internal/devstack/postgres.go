@@ -57,7 +57,7 @@ func (d *Dir) StartPostgres(ctx context.Context, programs PostgresPrograms, o Po
 	if err != nil {
 		return nil, models.Wrap(models.Invalid, err, "the password of Postgres is gone: forget its data with --reset")
 	}
-	cmd := exec.Command(filepath.Join(programs.bin, "postgres"), arguments(place, o)...) //nolint:noctx // Stop ends it, in its way
+	cmd := exec.Command(filepath.Join(programs.bin, "postgres"), arguments(place, o)...)
 	cmd.Dir, cmd.Env = "/", environment()
 	c, err := start("Postgres", cmd, d.File("postgres.log"), as, stopPostgres)
 	if err != nil {

@@ -151,7 +151,7 @@ func TestPostgresThatEnds(t *testing.T) {
 func TestNewest(t *testing.T) {
 	as, err := unprivileged()
 	require.NoError(t, err)
-	root, err := os.MkdirTemp("", "litemaas-programs-")
+	root, err := os.MkdirTemp("", "litemaas-programs-") //nolint:usetesting // t.TempDir is closed to other users
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, os.RemoveAll(root)) })
 	require.NoError(t, os.Chmod(root, 0o755))

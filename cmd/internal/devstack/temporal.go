@@ -64,7 +64,7 @@ func (d *Dir) StartTemporal(ctx context.Context, program TemporalProgram, o Temp
 	if o.InMemory {
 		mark, stop = o.Namespace, stopAtOnce
 	}
-	cmd := exec.Command(program.path, program.arguments(d, o)...) //nolint:noctx // Stop ends it, in its way
+	cmd := exec.Command(program.path, program.arguments(d, o)...)
 	c, err := start("Temporal", cmd, d.File("temporal.log"), nil, stop)
 	if err != nil {
 		return nil, err
