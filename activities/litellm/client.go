@@ -154,7 +154,7 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 			return err
 		}
 		if err := json.Unmarshal(raw, out); err != nil {
-			return &notUnderstood{err}
+			return &strangeAnswerError{err}
 		}
 		return nil
 	})
@@ -212,11 +212,11 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 	return req, nil
 }
 
-// notUnderstood is a good answer that is not what it should be.
-type notUnderstood struct{ err error }
+// strangeAnswerError is a good answer that is not what it should be.
+type strangeAnswerError struct{ err error }
 
-func (e *notUnderstood) Error() string { return e.err.Error() }
-func (e *notUnderstood) Unwrap() error { return e.err }
+func (e *strangeAnswerError) Error() string { return e.err.Error() }
+func (e *strangeAnswerError) Unwrap() error { return e.err }
 
 // silence turns the lack of an answer, or of a whole one, into an error.
 func (c *Client) silence(ctx context.Context, k call, err error) error {
@@ -227,7 +227,7 @@ func (c *Client) silence(ctx context.Context, k call, err error) error {
 		err = e.Err // without the address, whose query may tell too much
 	}
 	cause := &cause{fmt.Sprintf("%s %s: %s", k.method, k.path, c.redact(err.Error(), k.hide)), err}
-	if _, ok := errors.AsType[*notUnderstood](err); ok {
+	if _, ok := errors.AsType[*strangeAnswerError](err); ok {
 		return models.Wrap(models.Unavailable, cause, "LiteLLM's answer is not what it should be: check that litellm.url (LITELLM_API_URL) is LiteLLM's address")
 	}
 	switch {
@@ -260,7 +260,7 @@ type bounded struct {
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, &notUnderstood{errors.New("the answer is larger than it can be")}
+		return 0, &strangeAnswerError{errors.New("the answer is larger than it can be")}
 	}
 	return n, err
 }

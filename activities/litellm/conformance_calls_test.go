@@ -139,42 +139,6 @@ var callCases = []conformanceCase{
 		requireAllowed(t, l, one, name)
 		requireEventuallyDenied(t, l, other, name, 422, "budget_exceeded", "User="+user+" ")
 	}},
-	{"too many requests a minute are refused, and say how long to wait", func(t *testing.T, l target) {
-		name := l.priced(t)
-		user := l.newUser(t, func(u *litellm.UserSpec) { u.RPM = new(int64(1)) })
-		for whose, secret := range map[string]models.Secret{
-			"api_key: ":       l.newKey(t, func(k *litellm.NewKey) { k.RPM = new(int64(1)) }),
-			"user: " + user:   l.newKey(t, func(k *litellm.NewKey) { k.UserID = user }),
-			"model_per_key: ": l.newKey(t, func(k *litellm.NewKey) { k.ModelRPM = map[string]int64{name: 1} }),
-		} {
-			requireAllowed(t, l, secret, name)
-			header := requireDenied(t, l, secret, name, 429, "throttling_error", "", "Rate limit exceeded for "+whose)
-			require.Equal(t, "60", header.Get("Retry-After"))
-			require.Equal(t, "requests", header.Get("rate_limit_type"))
-		}
-	}},
-	{"a limit of one model leaves the others", func(t *testing.T, l target) {
-		name, other := l.priced(t), l.priced(t)
-		secret := l.newKey(t, func(k *litellm.NewKey) { k.ModelRPM = map[string]int64{name: 0} })
-		requireDenied(t, l, secret, name, 429, "throttling_error", "", "Rate limit exceeded for model_per_key: "+secret.Hash()+":"+name)
-		requireAllowed(t, l, secret, other)
-	}},
-	{"too many tokens a minute are refused", func(t *testing.T, l target) {
-		name := l.priced(t)
-		for _, secret := range []models.Secret{
-			l.newKey(t, func(k *litellm.NewKey) { k.TPM = new(int64(8)) }),
-			l.newKey(t, func(k *litellm.NewKey) { k.ModelTPM = map[string]int64{name: 8} }),
-		} {
-			requireAllowed(t, l, secret, name)
-			requireEventuallyDenied(t, l, secret, name, 429, "throttling_error", "Limit type: tokens. Current limit: 8")
-		}
-		none := l.newKey(t, func(k *litellm.NewKey) { k.TPM = new(int64(0)) })
-		requireDenied(t, l, none, name, 429, "throttling_error", "", "Limit type: tokens. Current limit: 0, Remaining: 0")
-	}},
-	{"no parallel requests are no requests", func(t *testing.T, l target) {
-		secret := l.newKey(t, func(k *litellm.NewKey) { k.MaxParallelRequests = new(int64(0)) })
-		requireDenied(t, l, secret, l.priced(t), 429, "throttling_error", "", "Limit type: max_parallel_requests. Current limit: 0")
-	}},
 	{"a call that says too little is refused", func(t *testing.T, l target) {
 		name := l.priced(t)
 		for _, test := range []struct{ path, body, param, says string }{
@@ -213,6 +177,48 @@ var callCases = []conformanceCase{
 	}},
 }
 
+// limitCases say what a caller gets who is over a limit. They come first: each key, user and model
+// of a key that is used stays for ten minutes in a memory of LiteLLM's that, without Redis, holds
+// 200 things and gives up these counters first when it is full.
+var limitCases = []conformanceCase{
+	{"too many requests a minute are refused, and say how long to wait", func(t *testing.T, l target) {
+		name := l.priced(t)
+		user := l.newUser(t, func(u *litellm.UserSpec) { u.RPM = new(int64(1)) })
+		for whose, secret := range map[string]models.Secret{
+			"api_key: ":       l.newKey(t, func(k *litellm.NewKey) { k.RPM = new(int64(1)) }),
+			"user: " + user:   l.newKey(t, func(k *litellm.NewKey) { k.UserID = user }),
+			"model_per_key: ": l.newKey(t, func(k *litellm.NewKey) { k.ModelRPM = map[string]int64{name: 1} }),
+		} {
+			requireAllowed(t, l, secret, name)
+			header := requireDenied(t, l, secret, name, 429, "throttling_error", "", "Rate limit exceeded for "+whose)
+			require.Equal(t, "60", header.Get("Retry-After"))
+			require.Equal(t, "requests", header.Get("rate_limit_type"))
+		}
+	}},
+	{"a limit of one model leaves the others", func(t *testing.T, l target) {
+		name, other := l.priced(t), l.priced(t)
+		secret := l.newKey(t, func(k *litellm.NewKey) { k.ModelRPM = map[string]int64{name: 0} })
+		requireDenied(t, l, secret, name, 429, "throttling_error", "", "Rate limit exceeded for model_per_key: "+secret.Hash()+":"+name)
+		requireAllowed(t, l, secret, other)
+	}},
+	{"too many tokens a minute are refused", func(t *testing.T, l target) {
+		name := l.priced(t)
+		for _, secret := range []models.Secret{
+			l.newKey(t, func(k *litellm.NewKey) { k.TPM = new(int64(8)) }),
+			l.newKey(t, func(k *litellm.NewKey) { k.ModelTPM = map[string]int64{name: 8} }),
+		} {
+			requireAllowed(t, l, secret, name)
+			requireEventuallyDenied(t, l, secret, name, 429, "throttling_error", "Limit type: tokens. Current limit: 8")
+		}
+		none := l.newKey(t, func(k *litellm.NewKey) { k.TPM = new(int64(0)) })
+		requireDenied(t, l, none, name, 429, "throttling_error", "", "Limit type: tokens. Current limit: 0, Remaining: 0")
+	}},
+	{"no parallel requests are no requests", func(t *testing.T, l target) {
+		secret := l.newKey(t, func(k *litellm.NewKey) { k.MaxParallelRequests = new(int64(0)) })
+		requireDenied(t, l, secret, l.priced(t), 429, "throttling_error", "", "Limit type: max_parallel_requests. Current limit: 0")
+	}},
+}
+
 // priced is a model that costs something.
 func (l target) priced(t *testing.T) string {
 	t.Helper()
@@ -240,7 +246,7 @@ func requireDenied(t *testing.T, l target, key models.Secret, model string, stat
 }
 
 // forgets is why a real LiteLLM may let pass what is over a limit.
-const forgets = "LiteLLM without Redis counts only 200 things (keys, users, models) in 10 minutes and forgets the rest: try one that was started anew"
+const forgets = "LiteLLM without Redis counts only 200 things in ten minutes and forgets the rest: use one that was started anew"
 
 // requireEventuallyDenied calls until LiteLLM has counted what was used before.
 func requireEventuallyDenied(t *testing.T, l target, key models.Secret, model string, status int, typ, says string) {

@@ -5,11 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,16 +43,26 @@ func TestConformance(t *testing.T) {
 func conform(t *testing.T, l target) {
 	t.Helper()
 	l.Client = l.as(l.key)
-	groups := map[string][]conformanceCase{
-		"models": modelCases, "keys": keyCases, "golden": goldenCases, "calls": callCases, "users": userCases,
-		"refusals": refusalCases, "health": healthCases, "shapes": shapeCases,
-	}
-	if l.fake != nil {
-		groups["unprovoked"] = unprovokedCases
-	}
-	for _, name := range slices.Sorted(maps.Keys(groups)) {
-		t.Run(name, func(t *testing.T) {
-			for _, c := range groups[name] {
+	for _, group := range []struct {
+		name  string
+		cases []conformanceCase
+	}{
+		{"limits", limitCases},
+		{"calls", callCases},
+		{"models", modelCases},
+		{"keys", keyCases},
+		{"golden", goldenCases},
+		{"users", userCases},
+		{"refusals", refusalCases},
+		{"health", healthCases},
+		{"shapes", shapeCases},
+		{"unprovoked", unprovokedCases},
+	} {
+		if group.name == "unprovoked" && l.fake == nil {
+			continue
+		}
+		t.Run(group.name, func(t *testing.T) {
+			for _, c := range group.cases {
 				t.Run(c.name, func(t *testing.T) { c.run(t, l) })
 			}
 		})

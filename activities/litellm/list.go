@@ -46,7 +46,7 @@ func (c *Client) list(ctx context.Context, path string, query url.Values, each f
 			return err
 		}
 		if !listed {
-			return &notUnderstood{errors.New("it holds no list of models")}
+			return &strangeAnswerError{errors.New("it holds no list of models")}
 		}
 		return nil
 	})
@@ -101,7 +101,7 @@ func expect(dec *json.Decoder, want json.Delim) error {
 	case err != nil:
 		return broken(err)
 	case got != want:
-		return &notUnderstood{fmt.Errorf("%v where %v should be", got, want)}
+		return &strangeAnswerError{fmt.Errorf("%v where %v should be", got, want)}
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func expect(dec *json.Decoder, want json.Delim) error {
 // connection is none.
 func broken(err error) error {
 	if _, ok := errors.AsType[*json.SyntaxError](err); ok {
-		return &notUnderstood{err}
+		return &strangeAnswerError{err}
 	}
 	return err
 }

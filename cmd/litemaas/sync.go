@@ -159,8 +159,7 @@ func runsCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			writeRuns(cmd.OutOrStdout(), runs)
-			return nil
+			return writeRuns(cmd.OutOrStdout(), runs)
 		},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"text/tabwriter"
 	"time"
 	"unicode"
 
@@ -130,11 +131,11 @@ func (r syncRun) write(w io.Writer) {
 	}
 	if r.asks() {
 		fmt.Fprintf(w, `
-A person has to decide. %s. Nothing was taken away;
-%s proposed for removal until %s.
+A person has to decide. %s. Nothing was taken away.
+Proposed for removal, until %s: %s.
   to remove them:  litemaas sync approve %s
   to keep them:    litemaas sync reject %s
-`, plain(r.Proposal.Why), count(r.Proposal.Models, "model"), r.Proposal.ExpiresAt.Local().Format(time.RFC1123), r.ID, r.ID)
+`, plain(r.Proposal.Why), r.Proposal.ExpiresAt.Local().Format(time.RFC1123), count(r.Proposal.Models, "model"), r.ID, r.ID)
 	}
 	if r.TemporalURL != "" {
 		fmt.Fprintf(w, "\nIn Temporal: %s\n", r.TemporalURL)
@@ -183,19 +184,23 @@ func (r syncRun) writeDifferences(w io.Writer) {
 }
 
 // writeRuns lists runs, a line each.
-func writeRuns(w io.Writer, runs []syncRun) {
+func writeRuns(w io.Writer, runs []syncRun) error {
 	if len(runs) == 0 {
-		fmt.Fprintln(w, "There were no runs yet: litemaas sync")
+		_, err := fmt.Fprintln(w, "There were no runs yet: litemaas sync")
+		return err
 	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "STARTED\tRUN\tSTATUS\tKIND\tTRIGGER\tADDED\tCHANGED\tGONE\tHELD")
 	for _, r := range runs {
 		what := string(r.Kind)
 		if r.Options.DryRun {
 			what = "dry run"
 		}
 		c := r.Counts
-		fmt.Fprintf(w, "%s  %s  %-9s %-8s %-8s +%d ~%d -%d ?%d  %s\n", r.StartedAt.Local().Format(time.DateTime), r.ID, r.Status, what, r.Trigger,
-			c.Added, c.Changed+c.Returned, c.Gone, c.Held, plain(cmp.Or(r.ModelID, r.Failure)))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\n", r.StartedAt.Local().Format(time.DateTime), r.ID, r.Status, what, r.Trigger,
+			c.Added, c.Changed+c.Returned, c.Gone, c.Held)
 	}
+	return t.Flush()
 }
 
 // write prints how syncs are.
@@ -214,7 +219,7 @@ func (h syncHealth) write(w io.Writer) {
 		line("next sync", "%s", h.NextRunAt.Local().Format(time.RFC1123))
 	}
 	if h.LiteLLM.Reachable {
-		line("litellm", "answers in %.0f ms %s", h.LiteLLM.LatencyMS, plain(h.LiteLLM.Version))
+		line("litellm", "%s", strings.TrimSpace(fmt.Sprintf("answers in %.1f ms %s", h.LiteLLM.LatencyMS, plain(h.LiteLLM.Version))))
 	}
 	for _, issue := range h.Issues {
 		line("issue", "%s", plain(issue))

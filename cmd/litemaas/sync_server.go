@@ -30,7 +30,8 @@ const adminKeyEnv = "LITEMAAS_ADMIN_KEY"
 var devAdminKey = filepath.Join(".dev", "admin-key")
 
 const (
-	// lookEvery is how often a run is looked at.
+	// A run is looked at soon, for most are short, and then less often.
+	firstLook = 100 * time.Millisecond
 	lookEvery = time.Second
 	// looksLost is how many looks in a row may fail before we stop looking: a server that is
 	// restarted is back by then, and the run does not mind.
@@ -44,7 +45,7 @@ type server struct {
 	url  string
 	key  models.Secret
 	http *http.Client
-	tick func(context.Context) error // waits until the next look at a run
+	tick func(ctx context.Context, looks int) error // waits until the next look at a run
 }
 
 // dial finds the server and its admin key. It does not connect.
@@ -114,11 +115,11 @@ func isLocal(address string) bool {
 	return u.Hostname() == "localhost" || err == nil && ip.IsLoopback()
 }
 
-func nextLook(ctx context.Context) error {
+func nextLook(ctx context.Context, looks int) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(lookEvery):
+	case <-time.After(min(firstLook*time.Duration(looks), lookEvery)):
 		return nil
 	}
 }
@@ -176,7 +177,7 @@ func (s *server) health(ctx context.Context) (out syncHealth, err error) {
 // follow looks at a run until it is done, and tells p what it sees.
 func (s *server) follow(ctx context.Context, id string, p *progress) (syncRun, error) {
 	defer p.end()
-	for lost := 0; ; {
+	for looks, lost := 1, 0; ; looks++ {
 		run, err := s.run(ctx, id)
 		switch {
 		case err == nil && run.Status != models.SyncRunning:
@@ -192,7 +193,7 @@ func (s *server) follow(ctx context.Context, id string, p *progress) (syncRun, e
 		default:
 			return run, err
 		}
-		if err := s.tick(ctx); err != nil {
+		if err := s.tick(ctx, looks); err != nil {
 			return run, err
 		}
 	}

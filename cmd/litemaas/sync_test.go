@@ -118,7 +118,8 @@ func TestSyncThatAsks(t *testing.T) {
 	status, out, errs := cli(t, "sync", "--url", f.URL)
 	require.Equal(t, exitDecision, status)
 	require.Empty(t, errs)
-	require.Contains(t, out, "A person has to decide. LiteLLM's list is empty. Nothing was taken away;\n24 models proposed for removal until ")
+	require.Contains(t, out, "A person has to decide. LiteLLM's list is empty. Nothing was taken away.\nProposed for removal, until ")
+	require.Contains(t, out, ": 24 models.\n")
 	require.Contains(t, out, "litemaas sync approve "+runID)
 	require.Contains(t, out, "litemaas sync reject "+runID)
 }
@@ -137,7 +138,7 @@ func TestFollow(t *testing.T) {
 	f := newFake(t, notYet, notYet, running, running, "503 {}", "503 {}", merging, completed)
 	var told bytes.Buffer
 	ticks := 0
-	s := &server{url: f.URL, http: f.Client(), tick: func(context.Context) error { ticks++; return nil }}
+	s := &server{url: f.URL, http: f.Client(), tick: func(context.Context, int) error { ticks++; return nil }}
 	run, err := s.follow(t.Context(), runID, newProgress(&told, true))
 	require.NoError(t, err)
 	require.Equal(t, 24, run.Counts.Listed)
@@ -160,7 +161,7 @@ func TestFollow(t *testing.T) {
 func TestInterruptedSync(t *testing.T) {
 	f := newFake(t, running)
 	ctx, stop := context.WithCancel(t.Context())
-	s := &server{url: f.URL, http: f.Client(), tick: func(context.Context) error { stop(); return ctx.Err() }}
+	s := &server{url: f.URL, http: f.Client(), tick: func(context.Context, int) error { stop(); return ctx.Err() }}
 	cmd, _, err := rootCmd().Find([]string{"sync"})
 	require.NoError(t, err)
 	cmd.SetContext(ctx)
@@ -190,9 +191,10 @@ func TestSyncShows(t *testing.T) {
 	require.Zero(t, status)
 	require.Equal(t, "Sync "+runID+" is running: read 400 of 1000 deployments\n", out)
 	_, out, _ = cli(t, "sync", "runs", "--url", f.URL)
-	require.Contains(t, out, runID+"  completed full     manual   +1 ~1 -0 ?0")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), "ADDED CHANGED GONE HELD 2026-11-25 ")
+	require.Contains(t, strings.Join(strings.Fields(out), " "), runID+" completed full manual 1 1 0 0")
 	_, out, _ = cli(t, "sync", "status", "--url", f.URL)
-	for _, want := range []string{"status       degraded\n", "last sync    1h1m40s ago", "litellm      answers in 3 ms 1.108\n", "issue        24 models", "to answer    litemaas sync approve " + runID} {
+	for _, want := range []string{"status       degraded\n", "last sync    1h1m40s ago", "litellm      answers in 3.4 ms 1.108\n", "issue        24 models", "to answer    litemaas sync approve " + runID} {
 		require.Contains(t, out, want)
 	}
 }

@@ -54,8 +54,8 @@ func work(ctx context.Context, p *parts, first ...func(context.Context, *parts))
 		do(ctx, p)
 	}
 	slog.Info("the worker runs", "task_queue", workflows.TaskQueue, "temporal", p.config.Temporal.Address)
-	stop := make(chan any)
-	defer context.AfterFunc(ctx, func() { close(stop) })()
+	stop := make(chan any, 1)
+	defer context.AfterFunc(ctx, func() { stop <- "shutdown" })() // the SDK logs it
 	return p.worker().Run(stop)
 }
 
