@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -20,8 +22,21 @@ const llmColumns = `id, provider, backend_model_name, context_length, max_tokens
 func scanLLM(row pgx.Row, l *models.LLM, before ...any) error {
 	return row.Scan(append(before,
 		&l.ID, &l.Provider, &l.BackendModelName, &l.ContextLength, &l.MaxTokens, &l.InputCost, &l.OutputCost,
-		&l.APIBase, &l.TPM, &l.RPM, &l.LiteLLMModelID, &l.DeploymentIDs, &l.Features,
+		&l.APIBase, &l.TPM, &l.RPM, &l.LiteLLMModelID, (*texts)(&l.DeploymentIDs), (*texts)(&l.Features),
 		&l.Description, &l.RestrictedAccess, &l.Kept, &l.Availability, &l.CreatedAt, &l.UpdatedAt)...)
+}
+
+// texts is a jsonb list of texts. Each model has two, so what is plain is not left to reflection.
+type texts []string
+
+// ScanBytes reads the list as Postgres writes it: ["a", "b"].
+func (t *texts) ScanBytes(raw []byte) error {
+	list := string(raw)
+	if len(list) > 4 && strings.HasPrefix(list, `["`) && !strings.Contains(list, `\`) { // so each quotation mark is a border
+		*t = strings.Split(list[2:len(list)-2], `", "`)
+		return nil
+	}
+	return json.Unmarshal(raw, (*[]string)(t))
 }
 
 // LLM returns the model with the given ID, available or not, without its ModelInfo and

@@ -81,6 +81,7 @@ func TestLLM(t *testing.T) {
 	sync(t, s, []models.Deployment{
 		deployment("a/b.c", "max_tokens", "128000", "output_cost_per_token", "0", "supports_vision", "true"),
 		deployment("plain"),
+		deployment("odd", "id", `"a\", \"b"`), deployment("odd", "id", `"c\\d, e"`), deployment("odd", "id", `""`),
 	}, models.SyncOptions{})
 	l, err := s.LLM(t.Context(), "a/b.c")
 	require.NoError(t, err)
@@ -97,6 +98,9 @@ func TestLLM(t *testing.T) {
 	require.Nil(t, l.ContextLength)
 	require.Nil(t, l.OutputCost)
 	require.Nil(t, l.TPM)
+	l, err = s.LLM(t.Context(), "odd")
+	require.NoError(t, err)
+	require.Equal(t, []string{"", `a", "b`, `c\d, e`}, l.DeploymentIDs)
 	_, err = s.LLM(t.Context(), "none")
 	require.Equal(t, models.NotFound, models.KindOf(err))
 	_, err = s.LLM(t.Context(), "a\x00b")

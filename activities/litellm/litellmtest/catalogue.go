@@ -1,8 +1,10 @@
 package litellmtest
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 )
 
@@ -60,10 +62,9 @@ func Realistic() []Deployment {
 }
 
 func (p product) deployment(id string) Deployment {
-	const million = 1e6
 	d := Deployment{ID: id, Name: p.name, Model: p.model, Params: object{}, Info: object{
 		"mode": "chat", "max_tokens": p.most, "max_output_tokens": p.most, "max_input_tokens": p.window,
-		"input_cost_per_token": p.input / million, "output_cost_per_token": p.output / million,
+		"input_cost_per_token": perToken(p.input), "output_cost_per_token": perToken(p.output),
 	}}
 	if p.embeddingVector > 0 {
 		delete(d.Info, "max_output_tokens")
@@ -81,6 +82,12 @@ func (p product) deployment(id string) Deployment {
 		d.Params["api_base"] = "http://vllm-" + id + ".invalid/v1"
 	}
 	return d
+}
+
+// perToken is a price as somebody writes it into config.yaml: 0.8 dollars a million tokens are
+// 8e-07 for one, not 8.000000000000001e-07.
+func perToken(million float64) json.Number {
+	return json.Number(strconv.FormatFloat(million/1e6, 'g', 6, 64))
 }
 
 // sharedEvery is how often Generated gives a deployment the name of the one before it.

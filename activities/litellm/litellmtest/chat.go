@@ -1,6 +1,7 @@
 package litellmtest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
@@ -28,6 +29,9 @@ type llmCall struct {
 	model  string
 	text   int64 // characters
 	prompt int64 // tokens
+
+	limits     []limit     // of the caller
+	deployment *Deployment // that answers
 }
 
 type message struct {
@@ -54,7 +58,7 @@ func tokensIn(text string) int64 { return int64(utf8.RuneCountInString(text)+3) 
 
 // estimate is how many tokens LiteLLM thinks that the call will need, where least is the
 // tightest limit.
-func (c llmCall) estimate(least int64) int64 {
+func (c *llmCall) estimate(least int64) int64 {
 	in := max(1, c.text/4)
 	switch {
 	case c.Messages == nil:
@@ -67,17 +71,18 @@ func (c llmCall) estimate(least int64) int64 {
 
 // chat is POST /chat/completions.
 func (p *Proxy) chat(r *request) answer {
-	c, d, limits, err := p.admitCall(r, "/chat/completions", "messages")
+	c, err := p.admitCall(r, "/chat/completions", "messages")
 	if err != nil {
 		return err
 	}
+	d := c.deployment
 	said, _ := d.Params["mock_response"].(string)
 	if said == "" {
 		said = "Hello from " + d.Name + "."
 	}
 	u := usage{Prompt: c.prompt, Completion: tokensIn(said), Total: c.prompt + tokensIn(said)}
 	cost := d.cost(inputPrice)*float64(u.Prompt) + d.cost(outputPrice)*float64(u.Completion)
-	p.charge(r, limits, u.Total, cost)
+	p.charge(r, c.limits, u.Total, cost)
 	id := "chatcmpl-" + uuid.NewString()
 	if c.Stream {
 		var told *usage
@@ -110,46 +115,50 @@ func (d *Deployment) headers(cost float64) http.Header {
 
 // admitCall reads the body of a call of a model and checks, in LiteLLM's order, whether the
 // caller may make it. It needs the field that a call cannot do without.
-func (p *Proxy) admitCall(r *request, path, needs string) (c llmCall, d *Deployment, limits []limit, err answer) {
+func (p *Proxy) admitCall(r *request, path, needs string) (*llmCall, answer) {
 	k := r.who.key
 	if k != nil {
 		k = p.keyNow(k.Token, r.now)
 		if err := p.exhausted(p.limitsOf(k, "", r.now), r.now); err != nil {
-			return c, nil, nil, err // before the body is read
+			return nil, err // before the body is read
 		}
 	}
-	if c, err = readCall(r); err != nil {
-		return c, nil, nil, err
+	c, err := readCall(r)
+	if err != nil {
+		return nil, err
 	}
 	group := p.router.named(c.model)
 	if k != nil {
-		limits = p.limitsOf(k, c.model, r.now)
-		if err := p.mayCall(k, c.model, r.now); err != nil {
-			return c, nil, nil, err
-		}
-		if free := len(group) > 0 && group[0].free(); !free {
-			if err := p.overBudget(k, r.now); err != nil {
-				return c, nil, nil, err
-			}
-		}
-		if err := p.reserve(limits, c, r.now); err != nil {
-			return c, nil, nil, err
+		c.limits = p.limitsOf(k, c.model, r.now)
+		free := len(group) > 0 && group[0].free()
+		if err := p.allow(k, c, free, r.now); err != nil {
+			return nil, err
 		}
 	}
-	bad := func(message string, param any) plain {
+	bad := func(message string, param any) answer {
 		return proxyError(http.StatusBadRequest, path+": "+message, "invalid_request_error", param)
 	}
 	switch {
 	case needs == "messages" && c.Messages == nil, needs == "input" && c.Input == nil:
-		return c, nil, nil, bad("Missing required parameter: '"+needs+"'.", needs)
+		return nil, bad("Missing required parameter: '"+needs+"'.", needs)
 	case len(group) == 0:
-		name := c.model
-		if name == "" {
-			name = "None"
-		}
-		return c, nil, nil, bad("Invalid model name passed in model="+name+". Call `/v1/models` to view available models for your key.", nil)
+		return nil, bad("Invalid model name passed in model="+cmp.Or(c.model, "None")+". Call `/v1/models` to view available models for your key.", nil)
 	}
-	return c, group[0], limits, nil
+	c.deployment = group[0]
+	return c, nil
+}
+
+// allow refuses a key that may not make a call, and counts the call of one that may.
+func (p *Proxy) allow(k *key, c *llmCall, free bool, now time.Time) answer {
+	if err := p.mayCall(k, c.model, now); err != nil {
+		return err
+	}
+	if !free {
+		if err := p.overBudget(k, now); err != nil {
+			return err
+		}
+	}
+	return p.reserve(c.limits, c, now)
 }
 
 // mayCall refuses a model that the key or its user is not for.
@@ -163,21 +172,22 @@ func (p *Proxy) mayCall(k *key, model string, now time.Time) answer {
 	if !k.mayCall(model) {
 		return refuse("key_model_access_denied")
 	}
-	if u := p.userNow(deref(k.UserID), now); u != nil && len(u.Models) > 0 && !slices.Contains(u.Models, model) {
+	if u := p.userNow(deref(k.UserID), now); u != nil && !covers(u.Models, model) {
 		return refuse("user_model_access_denied")
 	}
 	return nil
 }
 
-func readCall(r *request) (c llmCall, err answer) {
+func readCall(r *request) (*llmCall, answer) {
 	if !json.Valid(r.body) {
-		return c, proxyError(http.StatusBadRequest, "Invalid JSON payload: unexpected character, expected a JSON value: line 1 column 1 (char 0)", "invalid_request_error", "request_body")
+		return nil, proxyError(http.StatusBadRequest, "Invalid JSON payload: unexpected character, expected a JSON value: line 1 column 1 (char 0)", "invalid_request_error", "request_body")
 	}
+	var c llmCall
 	if json.Unmarshal(r.body, &c) != nil {
-		return c, internalError
+		return nil, internalError
 	}
 	if c.Model != nil && json.Unmarshal(c.Model, &c.model) != nil {
-		return c, proxyError(http.StatusBadRequest, "'model' must be a string.", typeBad, "model")
+		return nil, proxyError(http.StatusBadRequest, "'model' must be a string.", typeBad, "model")
 	}
 	if c.Messages != nil {
 		for _, m := range *c.Messages {
@@ -186,7 +196,7 @@ func readCall(r *request) (c llmCall, err answer) {
 			c.prompt += 3 + tokensIn(text)
 		}
 	}
-	return c, nil
+	return &c, nil
 }
 
 // free reports whether the deployment costs nothing.
@@ -242,10 +252,11 @@ func chunks(id, model, said string, now int64, u *usage) [][]byte {
 
 // embed is POST /embeddings. Equal texts have equal vectors.
 func (p *Proxy) embed(r *request) answer {
-	c, d, limits, err := p.admitCall(r, "/embeddings", "input")
+	c, err := p.admitCall(r, "/embeddings", "input")
 	if err != nil {
 		return err
 	}
+	d := c.deployment
 	var inputs []json.RawMessage // texts, or each a list of tokens
 	if json.Unmarshal(c.Input, &inputs) != nil || len(inputs) > 0 && !strings.ContainsRune(`"[`, rune(inputs[0][0])) {
 		inputs = []json.RawMessage{c.Input}
@@ -260,7 +271,7 @@ func (p *Proxy) embed(r *request) answer {
 	}
 	u.Total = u.Prompt
 	cost := d.cost(inputPrice) * float64(u.Prompt)
-	p.charge(r, limits, u.Total, cost)
+	p.charge(r, c.limits, u.Total, cost)
 	a := jsonAnswer(http.StatusOK, object{"model": d.Name, "data": data, "object": "list", "usage": u})
 	a.header = d.headers(cost)
 	return a

@@ -51,9 +51,9 @@ func TestPeriodsEnd(t *testing.T) {
 	require.NoError(t, err)
 	now := time.Now().UTC()
 	one := limit{scope: "api_key", name: "k", rpm: new(int64(1))}
-	require.Nil(t, p.reserve([]limit{one}, llmCall{}, now))
-	require.NotNil(t, p.reserve([]limit{one}, llmCall{}, now.Add(windowLength-1)))
-	require.Nil(t, p.reserve([]limit{one}, llmCall{}, now.Add(windowLength)))
+	require.Nil(t, p.reserve([]limit{one}, &llmCall{}, now))
+	require.NotNil(t, p.reserve([]limit{one}, &llmCall{}, now.Add(windowLength-1)))
+	require.Nil(t, p.reserve([]limit{one}, &llmCall{}, now.Add(windowLength)))
 
 	period, ended := "1d", now.Add(-time.Second)
 	p.keys["k"] = &key{Token: "k", Period: &period, ResetAt: &ended, Spend: 5, MaxBudget: new(1.0)}

@@ -52,12 +52,17 @@ func tokenOf(name string) string {
 	return name
 }
 
-// mayCallAll reports whether the key is for every model, as one without a list is.
-func (k *key) mayCallAll() bool {
-	return len(k.Models) == 0 || slices.Contains(k.Models, "all-proxy-models")
-}
+const allModels = "all-proxy-models"
 
-func (k *key) mayCall(model string) bool { return k.mayCallAll() || slices.Contains(k.Models, model) }
+// mayCallAll reports whether the key is for every model, as one without a list is.
+func (k *key) mayCallAll() bool { return len(k.Models) == 0 || slices.Contains(k.Models, allModels) }
+
+func (k *key) mayCall(model string) bool { return covers(k.Models, model) }
+
+// covers reports whether a list of models allows one.
+func covers(list []string, model string) bool {
+	return len(list) == 0 || slices.Contains(list, allModels) || slices.Contains(list, model)
+}
 
 // keyFields are what a key may be given, in the order in which LiteLLM checks them.
 var keyFields = []field{
@@ -240,7 +245,7 @@ func (p *Proxy) updateKey(r *request) answer {
 	if err := p.fill(&changed, f, r.now); err != nil {
 		return err
 	}
-	changed.UpdatedAt, changed.SettingsAt = r.now, &r.now
+	changed.UpdatedAt, changed.SettingsAt = r.now, new(r.now)
 	p.keys[k.Token] = &changed
 	row := changed.info()
 	row["key"], row["token"] = *cmpOr(get[string](f, "key"), &changed.Token), changed.Token
@@ -273,7 +278,7 @@ func (p *Proxy) setBlocked(r *request, blocked bool) answer {
 		return keyNotFound
 	}
 	changed := *k
-	changed.Blocked, changed.UpdatedAt, changed.SettingsAt = &blocked, r.now, &r.now
+	changed.Blocked, changed.UpdatedAt, changed.SettingsAt = &blocked, r.now, new(r.now)
 	p.keys[k.Token] = &changed
 	return jsonAnswer(http.StatusOK, changed.row())
 }
@@ -301,7 +306,7 @@ func (p *Proxy) deleteKeys(r *request) answer {
 	for _, token := range tokens {
 		if k := p.keys[token]; k != nil {
 			archived := *k
-			archived.GoneAt, archived.ArchiveID = &r.now, uuid.NewString()
+			archived.GoneAt, archived.ArchiveID = new(r.now), uuid.NewString()
 			p.deleted[token] = &archived
 			delete(p.keys, token)
 			gone++

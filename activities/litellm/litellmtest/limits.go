@@ -79,7 +79,7 @@ func (p *Proxy) exhausted(limits []limit, now time.Time) answer {
 
 // reserve counts a request against all limits, and refuses one that by LiteLLM's estimate needs
 // more tokens than are left.
-func (p *Proxy) reserve(limits []limit, c llmCall, now time.Time) answer {
+func (p *Proxy) reserve(limits []limit, c *llmCall, now time.Time) answer {
 	if err := p.exhausted(limits, now); err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (p *Proxy) charge(r *request, limits []limit, tokens int64, cost float64) {
 	}
 	k.Spend += cost
 	k.TotalSpend += cost
-	k.ActiveAt, k.UpdatedAt = &r.now, r.now
+	k.ActiveAt, k.UpdatedAt = new(r.now), r.now
 	if u := p.userNow(deref(k.UserID), r.now); u != nil {
 		u.Spend += cost
 	}
