@@ -52,11 +52,15 @@ type FetchResult struct {
 }
 
 // FetchCatalogue reads LiteLLM's whole model list and puts it beside the catalogue. Repeating
-// it replaces what it put there.
+// it replaces what it put there. LiteLLM has answered then, so it is probed anew: nobody shall
+// be told for another minute that it is away.
 func (a *SyncRuns) FetchCatalogue(ctx context.Context, in SyncRunRef) (FetchResult, error) {
 	defer beat(ctx)()
 	list, c, err := a.read(ctx, in.ID)
 	if err != nil {
+		return FetchResult{}, err
+	}
+	if _, err := (&Probes{a.Store, a.Proxy}).ProbeLiteLLM(ctx, ProbeLiteLLMInput{}); err != nil {
 		return FetchResult{}, err
 	}
 	return FetchResult{list, c.Listed}, a.Store.StageCatalogue(ctx, in.ID, c)

@@ -186,3 +186,16 @@ func TestProbe(t *testing.T) {
 		require.True(t, p.Fresh(time.Now()))
 	}
 }
+
+// A sync that LiteLLM has answered ends the word that it is away.
+func TestFetchProbes(t *testing.T) {
+	b := newBench(t)
+	remove := b.proxy.Inject(litellmtest.Fault{Kind: litellmtest.FaultCut})
+	_, err := (&activities.Probes{Store: b.Store, Proxy: b.Proxy}).ProbeLiteLLM(t.Context(), activities.ProbeLiteLLMInput{})
+	require.NoError(t, err)
+	remove()
+	b.sync(t, models.SyncOptions{})
+	p, err := b.Store.Probe(t.Context())
+	require.NoError(t, err)
+	require.True(t, p.Reachable)
+}
