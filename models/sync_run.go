@@ -26,11 +26,14 @@ type SyncRun struct {
 	Counts     SyncCounts `gorm:"embedded"`
 	Staged     int        // models that were put beside the catalogue
 	List       ListState  `gorm:"serializer:json"`
+	Users      UserCounts `gorm:"embedded;embeddedPrefix:users_"`
 	ProposalID *uuid.UUID // the proposal it made, renewed or carried out
 	Failure    string     // why it failed, in words
 	StartedAt  time.Time
 	MergedAt   *time.Time // when its changes were committed
 	FinishedAt *time.Time
+
+	UsersComparedAt *time.Time // when LiteLLM's users were compared with ours
 }
 
 // SyncKind says how much of LiteLLM a run looks at.
@@ -92,6 +95,34 @@ type SyncCounts struct {
 	Kept      int `json:",omitzero"` // missing at LiteLLM, and kept by an earlier decision or KeepMissing
 	Deleted   int `json:",omitzero"` // listed by LiteLLM, but deleted here by an admin, so left alone
 }
+
+// UserCounts sums up what a run found about users.
+type UserCounts struct {
+	Listed    int // users that LiteLLM lists
+	Missing   int `json:",omitzero"` // ours that LiteLLM does not have
+	Different int `json:",omitzero"` // ours that LiteLLM holds otherwise
+	Unknown   int `json:",omitzero"` // LiteLLM's that are not ours; they are left alone
+}
+
+// UserDifference is what one run found about one user.
+type UserDifference struct {
+	UserID string // LiteLLM's names are not always ours
+	Kind   UserDifferenceKind
+	Fields []FieldChange `gorm:"serializer:json"` // of a different one, in LiteLLM's words: what it holds, what it should
+}
+
+// UserDifferenceKind says in which way a user differs.
+type UserDifferenceKind string
+
+// The kinds of difference.
+const (
+	UserMissing   UserDifferenceKind = "missing"
+	UserDifferent UserDifferenceKind = "different"
+	UserUnknown   UserDifferenceKind = "unknown"
+)
+
+// TableName is where differences are stored.
+func (UserDifference) TableName() string { return "sync_user_differences" }
 
 // Difference is what one run found about one model.
 type Difference struct {

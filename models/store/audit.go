@@ -3,17 +3,104 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
 
 	"github.com/litemaas/litemaas/models"
 )
 
-// audit records an action inside the transaction that does it. Detail must hold no secret.
-func (s *Store) audit(ctx context.Context, by models.Actor, action, resourceType, resourceID string, detail any) error {
-	raw, err := json.Marshal(detail)
+// ledger collects what a transaction audits, as JSON. It is written in one statement at the
+// end: from there on, others that audit wait for the commit, so nothing slow and no other lock
+// may follow.
+type ledger struct{ rows []json.RawMessage }
+
+// keep runs a part of the transaction. What it audits is forgotten if it fails.
+func (l *ledger) keep(part func() error) error {
+	n := len(l.rows)
+	err := part()
 	if err != nil {
-		return models.Wrap(models.Internal, err, "audit %s", action)
+		l.rows = l.rows[:n]
 	}
-	return s.exec(ctx, "audit entry",
-		"INSERT INTO audit (actor, via, action, resource_type, resource_id, detail) VALUES (?, ?, ?, ?, ?, ?)",
-		by.ID, by.Via, action, resourceType, resourceID, string(raw))
+	return err
+}
+
+// auditRow is what is written of one event; the database adds the rest.
+type auditRow struct {
+	Actor        string               `json:"actor"`
+	Via          string               `json:"via"`
+	Action       models.AuditAction   `json:"action"`
+	ResourceType models.AuditResource `json:"resource_type"`
+	ResourceID   string               `json:"resource_id"`
+	Detail       any                  `json:"detail"`
+	Before       any                  `json:"before"`
+	After        any                  `json:"after"`
+	Failure      string               `json:"failure"`
+	IP           string               `json:"ip"`
+	UserAgent    string               `json:"user_agent"`
+	RequestID    string               `json:"request_id"`
+	SessionID    *uuid.UUID           `json:"session_id"`
+}
+
+// Audit records what somebody did, or tried to do: as the last thing of the transaction that
+// it is part of, else in one of its own, as for a denial. It is Internal when the event holds
+// a secret.
+func (s *Store) Audit(ctx context.Context, by models.Actor, e models.Event) error {
+	if s.ledger == nil {
+		return s.InTx(ctx, func(tx *Store) error { return tx.Audit(ctx, by, e) })
+	}
+	row := auditRow{
+		Actor: by.ID, Via: by.Via, Action: e.Action, ResourceType: e.ResourceType, ResourceID: text(e.ResourceID, 500),
+		Detail: e.Detail, Before: e.Before, After: e.After, Failure: text(e.Failure, 500),
+		IP: text(by.Origin.IP, 64), UserAgent: text(by.Origin.UserAgent, 300), RequestID: text(by.Origin.RequestID, 100),
+	}
+	if by.Origin.SessionID != uuid.Nil {
+		row.SessionID = &by.Origin.SessionID
+	}
+	raw, err := json.Marshal(row)
+	if err != nil {
+		return models.Wrap(models.Internal, err, "audit %s", e.Action)
+	}
+	s.ledger.rows = append(s.ledger.rows, raw)
+	return nil
+}
+
+// writeLedger writes what the transaction audits.
+func (s *Store) writeLedger(ctx context.Context) error {
+	if len(s.ledger.rows) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(s.ledger.rows)
+	if err != nil {
+		return models.Wrap(models.Internal, err, "audit log")
+	}
+	return s.exec(ctx, "audit log", `
+		INSERT INTO audit (actor, via, action, resource_type, resource_id, detail, before, after, success, failure,
+		                   ip, user_agent, request_id, session_id)
+		SELECT actor, via, action, resource_type, resource_id, coalesce(detail, '{}'), before, after, failure = '', failure,
+		       ip, user_agent, request_id, session_id
+		FROM ROWS FROM (jsonb_to_recordset(CAST(? AS jsonb)) AS (
+		       actor text, via text, action text, resource_type text, resource_id text, detail jsonb, before jsonb, after jsonb,
+		       failure text, ip text, user_agent text, request_id text, session_id uuid)) WITH ORDINALITY
+		ORDER BY ordinality`, string(raw))
+}
+
+// audit is Audit for an action of which there are only details to tell.
+func (s *Store) audit(ctx context.Context, by models.Actor, action, resourceType, resourceID string, detail any) error {
+	return s.Audit(ctx, by, models.Event{
+		Action: models.AuditAction(action), ResourceType: models.AuditResource(resourceType), ResourceID: resourceID, Detail: detail,
+	})
+}
+
+// text is what a caller sent, as Postgres can hold it, and not longer than n bytes.
+func text(s string, n int) string {
+	s = strings.ReplaceAll(strings.ToValidUTF8(s, "�"), "\x00", "")
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }

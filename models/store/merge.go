@@ -143,14 +143,16 @@ var writeSQL = []string{
 	`UPDATE models m SET kept = false, updated_at = now()
 	 FROM sync_staged_models s
 	 WHERE s.run_id = @run AND m.id = s.id AND m.kept`,
-
-	`INSERT INTO audit (actor, via, action, resource_type, resource_id, detail)
-	 SELECT 'system', 'FullSync',
-	        CASE d.kind WHEN 'gone' THEN 'MODEL_MARKED_UNAVAILABLE_WITH_CASCADE' ELSE 'MODEL_MARKED_AVAILABLE' END,
-	        'MODEL', d.model_id, jsonb_build_object('syncRunId', d.run_id)
-	 FROM sync_differences d
-	 WHERE d.run_id = @run AND d.kind IN ('gone', 'returned')`,
 }
+
+// auditSQL says what became of which model. It is the last of a merge, see ledger.
+const auditSQL = `
+	INSERT INTO audit (actor, via, action, resource_type, resource_id, detail)
+	SELECT 'system', 'FullSync',
+	       CASE d.kind WHEN 'gone' THEN 'MODEL_MARKED_UNAVAILABLE_WITH_CASCADE' ELSE 'MODEL_MARKED_AVAILABLE' END,
+	       'MODEL', d.model_id, jsonb_build_object('syncRunId', d.run_id)
+	FROM sync_differences d
+	WHERE d.run_id = @run AND d.kind IN ('gone', 'returned')`
 
 func (s *Store) write(ctx context.Context, run *models.SyncRun) error {
 	for _, sql := range writeSQL {
@@ -189,8 +191,12 @@ func (s *Store) closeMerge(ctx context.Context, run *models.SyncRun) error {
 	if err := s.named(ctx, "staged models", "DELETE FROM sync_staged_models WHERE run_id = @run", map[string]any{"run": run.ID}); err != nil {
 		return err
 	}
-	return s.audit(ctx, models.Actor{ID: run.Actor, Via: "FullSync"}, "MODELS_SYNC", "MODEL", run.ID.String(),
+	err = s.audit(ctx, models.Actor{ID: run.Actor, Via: "FullSync"}, "MODELS_SYNC", "MODEL", run.ID.String(),
 		map[string]any{"kind": run.Kind, "options": run.Options, "counts": run.Counts})
+	if err != nil || run.Options.DryRun {
+		return err
+	}
+	return s.named(ctx, "audit log", auditSQL, map[string]any{"run": run.ID})
 }
 
 // named runs SQL with @name parameters.

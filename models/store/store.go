@@ -31,6 +31,8 @@ type Config struct {
 type Store struct {
 	db   *gorm.DB
 	pool *pgxpool.Pool // nil in a transaction
+
+	ledger *ledger // what the transaction has yet to write into the audit log; nil outside of one
 }
 
 // Open prepares a pool of at most cfg.MaxConns connections; it is bounded because a burst
@@ -71,9 +73,19 @@ func (s *Store) Ping(ctx context.Context) error {
 	return kinded("the database", s.pool.Ping(ctx))
 }
 
-// InTx runs fn in one transaction, rolled back if fn fails.
+// InTx runs fn in one transaction, rolled back if fn fails; inside of another, in a part of
+// that. What fn audits is written last, see ledger.
 func (s *Store) InTx(ctx context.Context, fn func(*Store) error) error {
-	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error { return fn(&Store{db: tx}) })
+	err := s.db.WithContext(ctx).Transaction(func(tx *gorm.DB) error {
+		if s.ledger != nil {
+			return s.ledger.keep(func() error { return fn(&Store{db: tx, ledger: s.ledger}) })
+		}
+		in := &Store{db: tx, ledger: &ledger{}}
+		if err := fn(in); err != nil {
+			return err
+		}
+		return in.writeLedger(ctx)
+	})
 	if err == nil || errors.As(err, new(*models.Error)) {
 		return err
 	}
@@ -98,6 +110,11 @@ func (s *Store) affect(ctx context.Context, what, sql string, args ...any) (int,
 
 // scan runs SQL that answers rows, into dst.
 func (s *Store) scan(ctx context.Context, what string, dst any, sql string, args ...any) error {
+	if !strings.Contains(sql, "@") && len(args) == 1 {
+		if _, named := args[0].(map[string]any); named { // GORM would send it as an argument
+			args = nil
+		}
+	}
 	return kinded(what, s.db.WithContext(ctx).Raw(sql, args...).Scan(dst).Error)
 }
 

@@ -59,8 +59,10 @@ func (s *Store) FailSyncRun(ctx context.Context, id uuid.UUID, why string) error
 		if err != nil || n == 0 {
 			return err
 		}
-		if err := tx.exec(ctx, "staged models", "DELETE FROM sync_staged_models WHERE run_id = ?", id); err != nil {
-			return err
+		for _, staged := range []string{"sync_staged_models", "sync_staged_users"} {
+			if err := tx.exec(ctx, "staged rows", "DELETE FROM "+staged+" WHERE run_id = ?", id); err != nil {
+				return err
+			}
 		}
 		return tx.audit(ctx, models.System("FullSync"), "MODELS_SYNC_FAILED", "MODEL", id.String(), map[string]any{"why": why})
 	})

@@ -1,0 +1,161 @@
+package models
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Event is what somebody did, as it is written into the audit log. It must hold no secret.
+type Event struct {
+	Action       AuditAction
+	ResourceType AuditResource
+	ResourceID   string
+	Detail       any    // an object; nil: nothing to add
+	Before       any    // what changed, as it was; nil: nothing was
+	After        any    // and as it is
+	Failure      string // why it was refused or went wrong; empty: it was done
+}
+
+// AuditAction says what was done. The web UI has labels for the actions of LiteMaaS.
+type AuditAction string
+
+// The actions of people and their accounts.
+const (
+	AuditLogin         AuditAction = "LOGIN"
+	AuditLogout        AuditAction = "LOGOUT"
+	AuditDenied        AuditAction = "AUTH_DENIED" // somebody we know may not
+	AuditFailed        AuditAction = "AUTH_FAILED" // nobody we know, or not any more
+	AuditSessionCreate AuditAction = "SESSION_CREATE"
+	AuditSessionRevoke AuditAction = "SESSION_REVOKE"
+	AuditKeyRotate     AuditAction = "SIGNING_KEY_ROTATE"
+	AuditKeyRevoke     AuditAction = "SIGNING_KEY_REVOKE"
+
+	AuditUserCreate     AuditAction = "USER_CREATE"
+	AuditUserLink       AuditAction = "USER_LINK" // an account was tied to another identity
+	AuditUserUpdate     AuditAction = "USER_UPDATE"
+	AuditUserDeactivate AuditAction = "USER_DEACTIVATE"
+	AuditUserReinstate  AuditAction = "USER_REINSTATE"
+	AuditUserDrift      AuditAction = "USER_DRIFT"   // LiteLLM held another user than ours; he is written again
+	AuditUserRefused    AuditAction = "USER_REFUSED" // by LiteLLM
+	AuditProfileUpdate  AuditAction = "PROFILE_UPDATE"
+
+	AuditRoleGrant  AuditAction = "ROLE_GRANT"
+	AuditRoleRevoke AuditAction = "ROLE_REVOKE"
+	AuditRoleCreate AuditAction = "ROLE_CREATE"
+	AuditRoleUpdate AuditAction = "ROLE_UPDATE"
+	AuditRoleDelete AuditAction = "ROLE_DELETE"
+
+	AuditExport AuditAction = "AUDIT_EXPORT"
+	AuditDrop   AuditAction = "AUDIT_DROP" // retention took old rows away
+)
+
+// AuditResource says what kind of thing it was done to.
+type AuditResource string
+
+// The resources of people and their accounts.
+const (
+	AuditOfAuth     AuditResource = "AUTH"
+	AuditOfSecurity AuditResource = "SECURITY"
+	AuditOfUser     AuditResource = "USER"
+	AuditOfRole     AuditResource = "ROLE"
+	AuditOfAccess   AuditResource = "API_ACCESS" // a request; denials only
+	AuditOfLog      AuditResource = "AUDIT"
+)
+
+// AuditEntry is one row of the audit log. Each row holds the hash of the one before it, so
+// that none can be changed, taken out or moved unseen.
+type AuditEntry struct {
+	ID           int64 // without gaps
+	At           time.Time
+	Actor        string // a user's id, an admin key's name, "system", or "anonymous"
+	Via          string
+	Action       AuditAction
+	ResourceType AuditResource
+	ResourceID   string
+	Detail       json.RawMessage
+	Before       json.RawMessage // nil: nothing was
+	After        json.RawMessage
+	Success      bool
+	Failure      string
+	IP           string
+	UserAgent    string
+	RequestID    string
+	SessionID    *string
+	PrevHash     []byte
+	Hash         []byte
+
+	Username, Email string // of the actor now; empty when he is no user
+}
+
+// auditTime is how a time enters the hash.
+const auditTime = "2006-01-02T15:04:05.000000Z"
+
+// Chained is what the hash of the row must be: SHA-256 of the hash before it and of the
+// row's fields, each as length:text, or - for none, with commas between. The database makes
+// it by the same rule; it is made again here so that whoever can change the rows and the
+// functions of the database still cannot make a changed row look right.
+func (e *AuditEntry) Chained() []byte {
+	none := func(raw []byte) *string {
+		if raw == nil {
+			return nil
+		}
+		return new(string(raw))
+	}
+	fields := []*string{
+		new(strconv.FormatInt(e.ID, 10)), new(e.At.UTC().Format(auditTime)), &e.Actor, &e.Via,
+		(*string)(&e.Action), (*string)(&e.ResourceType), &e.ResourceID,
+		none(e.Detail), none(e.Before), none(e.After),
+		new(strconv.FormatBool(e.Success)), &e.Failure, &e.IP, &e.UserAgent, &e.RequestID, e.SessionID,
+	}
+	var b strings.Builder
+	b.Write(e.PrevHash)
+	for i, f := range fields {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if f == nil {
+			b.WriteByte('-')
+			continue
+		}
+		b.WriteString(strconv.Itoa(len(*f)))
+		b.WriteByte(':')
+		b.WriteString(*f)
+	}
+	sum := sha256.Sum256([]byte(b.String()))
+	return sum[:]
+}
+
+// AuditMark is a place in the chain. A mark that is kept elsewhere proves later that all rows
+// up to it are still those that were there.
+type AuditMark struct {
+	ID   int64
+	Hash []byte
+}
+
+// AuditBreak is a place where the chain does not hold.
+type AuditBreak struct {
+	ID   int64 // of the row where it shows, or of the first that is missing
+	Kind AuditFault
+	Why  string // in words
+}
+
+// AuditFault sorts what can be wrong with the chain.
+type AuditFault string
+
+// The faults.
+const (
+	AuditChanged   AuditFault = "changed"
+	AuditMissing   AuditFault = "missing"
+	AuditReordered AuditFault = "reordered"
+)
+
+// AuditReport is what a look at the chain found.
+type AuditReport struct {
+	From, To AuditMark // the first and the last row that were looked at
+	Rows     int
+	Breaks   []AuditBreak // the first of them
+	More     bool         // there are further ones
+}
