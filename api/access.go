@@ -24,6 +24,8 @@ const (
 type caller struct {
 	id    string // as the audit log names him
 	admin bool
+
+	user, team, apiKey string // what his requests count against; empty where he is none
 }
 
 // may reports whether the caller has that access.
@@ -58,7 +60,7 @@ func (a authenticator) caller(authorization string) (caller, error) {
 	var who caller
 	for _, k := range a.keys {
 		if subtle.ConstantTimeCompare(k.hash[:], hash[:]) == 1 {
-			who = caller{id: k.name, admin: true}
+			who = caller{id: k.name, admin: true, apiKey: k.name}
 		}
 	}
 	if !strings.EqualFold(scheme, "Bearer") || who.id == "" {
@@ -67,30 +69,28 @@ func (a authenticator) caller(authorization string) (caller, error) {
 	return who, nil
 }
 
+// identify finds out who sends a request. It answers nothing: what a stranger may do is for
+// guard to say, after his request has been counted.
+func (a authenticator) identify(c *gin.Context) {
+	r := requestOf(c.Request.Context())
+	r.caller, r.unknown = a.caller(c.GetHeader("Authorization"))
+}
+
 // guard lets a request through to an endpoint of that access, or answers it. An endpoint for
-// anyone knows its caller where he says who he is, and takes one who does not for a stranger.
-func (a authenticator) guard(need access) gin.HandlerFunc {
+// anyone takes a caller whom we do not know for a stranger.
+func guard(need access) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		authorization := c.GetHeader("Authorization")
-		if need == anyone && authorization == "" {
+		r := requestOf(c.Request.Context())
+		if r.caller.may(need) {
 			return
 		}
-		who, err := a.caller(authorization)
-		if need == anyone {
-			requestOf(c.Request.Context()).caller = who
-			return
-		}
-		if err == nil && !who.may(need) {
+		err := r.unknown
+		if err == nil {
 			err = models.Errorf(models.Forbidden, "Access denied")
+		} else {
+			c.Header("WWW-Authenticate", `Bearer realm="litemaas"`)
 		}
-		if err != nil {
-			if models.KindOf(err) == models.Unauthenticated {
-				c.Header("WWW-Authenticate", `Bearer realm="litemaas"`)
-			}
-			answer(c, fail(c.Request.Context(), err))
-			return
-		}
-		requestOf(c.Request.Context()).caller = who
+		answer(c, fail(c.Request.Context(), err))
 	}
 }
 

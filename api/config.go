@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/litemaas/litemaas/models"
 )
@@ -12,6 +13,10 @@ type Config struct {
 	CORSOrigins []string        `mapstructure:"cors_origins"` // of web pages that may call us
 	AdminKeys   []models.Secret `mapstructure:"admin_keys"`   // who sends one is an admin
 
+	TrustedProxies []netip.Prefix `mapstructure:"trusted_proxies"` // that say where a request comes from
+	UIDir          string         `mapstructure:"ui_dir"`          // of a built web UI; see OpenUI
+
+	Limits            Limits `mapstructure:"-"`
 	Environment       string `mapstructure:"-"` // development or production
 	LiteLLMPublicURL  string `mapstructure:"-"` // as users and their browsers reach LiteLLM
 	TemporalUIURL     string `mapstructure:"-"` // empty: no links

@@ -1,5 +1,15 @@
 package api
 
+import (
+	"context"
+	"net/http"
+	"net/netip"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/litemaas/litemaas/api/ratelimit"
+)
+
 // Routes returns the method and path of every route of a server.
 func Routes(s *Server) []string {
 	var out []string
@@ -7,4 +17,31 @@ func Routes(s *Server) []string {
 		out = append(out, r.Method+" "+r.Path)
 	}
 	return out
+}
+
+// Caller is a caller as requests count against him.
+type Caller struct{ ID, User, Team, APIKey string }
+
+// Counted serves / to one caller, and counts his requests.
+func Counted(l Limits, c ratelimit.Counter, who Caller) http.Handler {
+	e := gin.New()
+	e.Use(frame(newMeter(&Server{}), nil), func(c *gin.Context) {
+		requestOf(c.Request.Context()).caller = caller{id: who.ID, user: who.User, team: who.Team, apiKey: who.APIKey}
+	})
+	e.GET("/", limiter{l, c}.count(ordinary), func(c *gin.Context) { c.Status(http.StatusNoContent) })
+	return e
+}
+
+// WithRoute is the handler of a server that has one more route: GET /api/v1/limited, with a
+// limit of its own.
+func WithRoute(s *Server, of string) http.Handler {
+	r := s.router()
+	route(r, public.limited(class(of)).get("/api/v1/limited", "limited", "Do what costs much"),
+		func(context.Context, *struct{}) (*struct{}, error) { return nil, nil })
+	return r
+}
+
+// Origin is where a request comes from, to who trusts those proxies.
+func Origin(r *http.Request, trusted ...netip.Prefix) (netip.Addr, bool) {
+	return proxies(trusted).origin(r)
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
-	"math"
 	"net/http"
 	"strconv"
 	"strings"
@@ -86,6 +85,9 @@ type details struct {
 	Validation []fieldError `json:"validation,omitempty"`
 	Suggestion string       `json:"suggestion,omitempty"`
 	RetryAfter int          `json:"retryAfter,omitempty" doc:"In seconds."`
+	Limit      int          `json:"limit,omitempty" doc:"Of requests, where there were too many …"`
+	TimeWindow string       `json:"timeWindow,omitempty" example:"1m" doc:"… in this time."`
+	Remaining  int64        `json:"remaining,omitempty" doc:"When the next one is free, in milliseconds."`
 }
 
 type fieldError struct {
@@ -163,9 +165,8 @@ func fail(ctx context.Context, err error) *problem {
 
 // after says when to try again.
 func (p *problem) after(d time.Duration) {
-	seconds := int(math.Ceil(d.Seconds()))
-	p.Details.RetryAfter, p.Envelope.Details.RetryAfter = seconds, seconds
-	p.Envelope.Retry = &retry{Retryable: true, RetryAfter: seconds}
+	p.Details.RetryAfter, p.Envelope.Details.RetryAfter = seconds(d), seconds(d)
+	p.Envelope.Retry = &retry{Retryable: true, RetryAfter: seconds(d)}
 }
 
 // answer ends a request with its failure, outside of huma.

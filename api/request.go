@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"runtime/debug"
@@ -22,8 +23,11 @@ import (
 
 // request is what we know of a request beside what its handler is given.
 type request struct {
-	id     string
-	caller caller
+	id      string
+	ip      netip.Addr // of the caller; not valid where there is none, as on a socket of Unix
+	secure  bool       // the caller sent it by TLS, if only as far as a trusted proxy
+	caller  caller
+	unknown error // why the caller is nobody we know; nil: he is known
 }
 
 type requestKey struct{}
@@ -39,27 +43,35 @@ func requestOf(ctx context.Context) *request {
 // saneID is what we take over as the ID of a request.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
-// headers are sent with every answer; docs.go loosens some for its page.
+// headers are sent with every answer; docs.go and ui.go loosen some for their pages.
 var headers = map[string]string{
-	"Cache-Control":           "no-store",
-	"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-	"Referrer-Policy":         "no-referrer",
-	"X-Content-Type-Options":  "nosniff",
-	"X-Frame-Options":         "DENY",
+	"Cache-Control":              "no-store",
+	"Content-Security-Policy":    "default-src 'none'; frame-ancestors 'none'",
+	"Cross-Origin-Opener-Policy": "same-origin",
+	"Referrer-Policy":            "no-referrer",
+	"X-Content-Type-Options":     "nosniff",
+	"X-Frame-Options":            "DENY",
 }
+
+// onlyTLS is sent to who came by TLS: his browser comes by nothing else for a year.
+const onlyTLS = "max-age=31536000"
 
 // frame is around every request: it names it, answers for it should it panic, measures it,
 // and writes its line into the log.
-func frame(m *meter) gin.HandlerFunc {
+func frame(m *meter, trusted proxies) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		start, req := time.Now(), &request{id: c.GetHeader("X-Request-ID")}
 		if !saneID.MatchString(req.id) {
 			req.id = rand.Text()
 		}
+		req.ip, req.secure = trusted.origin(c.Request)
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, req))
 		c.Header("X-Request-ID", req.id)
 		for name, value := range headers {
 			c.Header(name, value)
+		}
+		if req.secure {
+			c.Header("Strict-Transport-Security", onlyTLS)
 		}
 		defer func() {
 			failure := recover()
@@ -92,6 +104,9 @@ func logRequest(c *gin.Context, req *request, took time.Duration) {
 	attrs := []slog.Attr{
 		slog.String("method", c.Request.Method), slog.String("route", c.FullPath()), slog.Int("status", c.Writer.Status()),
 		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.String("request_id", req.id),
+	}
+	if req.ip.IsValid() {
+		attrs = append(attrs, slog.String("ip", req.ip.String()))
 	}
 	if req.caller.id != "" {
 		attrs = append(attrs, slog.String("actor", req.caller.id))
@@ -148,7 +163,7 @@ func cors(origins []string) gin.HandlerFunc {
 		AllowOrigins: origins, AllowCredentials: true, MaxAge: time.Hour,
 		AllowMethods:  []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
 		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID"},
-		ExposeHeaders: []string{"Location", "Retry-After", "X-Request-ID"},
+		ExposeHeaders: append([]string{"Location", "Retry-After", "X-Request-ID"}, limitHeaders...),
 	})
 	return func(c *gin.Context) {
 		if slices.Contains(origins, c.GetHeader("Origin")) {

@@ -19,17 +19,19 @@ type router struct {
 	engine *gin.Engine
 	api    huma.API
 	auth   authenticator
+	limits limiter
 	fixed  map[string]bool // the methods and paths without a parameter
 
 	openAPI, openAPIYAML []byte
 }
 
-func newRouter(cfg Config, m *meter) *router {
-	r := &router{engine: gin.New(), auth: newAuthenticator(cfg.AdminKeys), fixed: map[string]bool{}}
+func newRouter(s *Server, m *meter) *router {
+	cfg := s.Config
+	r := &router{engine: gin.New(), auth: newAuthenticator(cfg.AdminKeys), limits: limiter{cfg.Limits, s.counter()}, fixed: map[string]bool{}}
 	r.engine.UseRawPath = true // a model's name may hold an escaped slash
 	r.engine.RedirectTrailingSlash = false
-	r.engine.Use(frame(m), cors(cfg.CORSOrigins), limit)
-	r.engine.NoRoute(func(c *gin.Context) {
+	r.engine.Use(frame(m, cfg.TrustedProxies), cors(cfg.CORSOrigins), limit)
+	r.engine.NoRoute(s.UI.serve(cfg.LiteLLMPublicURL), r.auth.identify, r.limits.count(ordinary), func(c *gin.Context) {
 		answer(c, fail(c.Request.Context(), noRoute(c.Request)))
 	})
 	r.api = huma.NewAPI(humaConfig(), r)
@@ -60,6 +62,7 @@ func (r *router) Handle(op *huma.Operation, handler func(huma.Context)) {
 	if !ok {
 		panic(op.OperationID + ": nobody has said who may call it")
 	}
+	costs, _ := op.Metadata[classKey].(class)
 	path := strings.NewReplacer("{", ":", "}", "").Replace(op.Path)
 	methods := []string{op.Method}
 	if op.Method == http.MethodGet {
@@ -67,7 +70,8 @@ func (r *router) Handle(op *huma.Operation, handler func(huma.Context)) {
 	}
 	for _, method := range methods {
 		r.fixed[method+" "+op.Path] = path == op.Path
-		r.engine.Handle(method, path, r.auth.guard(need), func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+		r.engine.Handle(method, path, r.auth.identify, r.limits.count(costs), guard(need),
+			func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	}
 }
 
@@ -117,6 +121,7 @@ func (r *router) document() {
 // endpoint is one line of the table of routes.
 type endpoint struct {
 	access       access
+	class        class
 	prefix       string
 	method, path string
 	id, summary  string
@@ -150,6 +155,9 @@ func (e endpoint) at(method, path, id, summary string) endpoint {
 // under puts a prefix before the path.
 func (e endpoint) under(prefix string) endpoint { e.prefix = prefix; return e }
 
+// limited gives the endpoint a limit of its own, or none at all.
+func (e endpoint) limited(c class) endpoint { e.class = c; return e }
+
 // hidden leaves the endpoint out of the OpenAPI document.
 func (e endpoint) hidden() endpoint { e.undisclosed = true; return e }
 
@@ -162,15 +170,18 @@ func (e endpoint) accepted() endpoint { e.status = http.StatusAccepted; return e
 // adminKeyScheme is what the OpenAPI document calls admin keys.
 const adminKeyScheme = "adminKey"
 
-// accessKey is where an operation says who may call it.
-const accessKey = "access"
+// accessKey is where an operation says who may call it, classKey where it says what it costs.
+const (
+	accessKey = "access"
+	classKey  = "class"
+)
 
 // operation is the endpoint as huma knows it.
 func (e endpoint) operation() huma.Operation {
 	op := huma.Operation{
 		OperationID: e.id, Method: e.method, Path: e.path, Summary: e.summary, Hidden: e.undisclosed,
 		DefaultStatus: e.status, MaxBodyBytes: maxBody + 1, // huma refuses a body that fills it
-		Metadata:  map[string]any{accessKey: e.access},
+		Metadata:  map[string]any{accessKey: e.access, classKey: e.class},
 		Responses: map[string]*huma.Response{},
 	}
 	if parts := strings.Split(e.path, "/"); len(parts) > 3 {

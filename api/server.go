@@ -11,6 +11,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/gin-gonic/gin"
 
+	"github.com/litemaas/litemaas/api/ratelimit"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/workflows"
 )
@@ -21,7 +22,9 @@ type Server struct {
 	Temporal  workflows.Starter
 	Schedules workflows.Scheduler
 	Config    Config
-	Version   string // of this program
+	Counter   ratelimit.Counter // of requests; nil: in memory
+	UI        *UI               // nil: none is served
+	Version   string            // of this program
 
 	started time.Time
 }
@@ -36,25 +39,32 @@ func (s *Server) Handler() http.Handler { return s.router() }
 func (s *Server) router() *router {
 	s.started = time.Now()
 	m := newMeter(s)
-	r := newRouter(s.Config, m)
+	r := newRouter(s, m)
 	s.routes(r, m)
 	r.document()
 	return r
 }
 
+func (s *Server) counter() ratelimit.Counter {
+	if s.Counter == nil {
+		return ratelimit.NewMemory(time.Now)
+	}
+	return s.Counter
+}
+
 // routes is the index of the API: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
-	route(r, public.get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
-	route(r, public.get("/api/v1/config/admin-analytics", "getAnalyticsConfig", "Read the bounds of the analytics pages"), s.getAnalyticsConfig)
+	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
+	route(r, public.limited(free).get("/api/v1/config/admin-analytics", "getAnalyticsConfig", "Read the bounds of the analytics pages"), s.getAnalyticsConfig)
 
-	for _, at := range []endpoint{public.under("/api/v1"), public.under("").hidden()} { // the second for probes and Prometheus
+	for _, at := range []endpoint{public.limited(free).under("/api/v1"), public.limited(free).under("").hidden()} { // the second for probes and Prometheus
 		route(r, at.get("/health", "health", "See how the system is").or(http.StatusServiceUnavailable), s.health)
 		route(r, at.get("/health/live", "healthLive", "See whether the process is alive"), s.healthLive)
 		route(r, at.get("/health/ready", "healthReady", "See whether requests can be answered").or(http.StatusServiceUnavailable), s.healthReady)
 		route(r, at.get("/health/metrics", "healthMetrics", "Read metrics as Prometheus text"), m.scrape)
 	}
-	route(r, admin.get("/api/v1/health/status", "healthStatus", "See how each part is, and how it is configured"), s.healthStatus)
+	route(r, admin.limited(free).get("/api/v1/health/status", "healthStatus", "See how each part is, and how it is configured"), s.healthStatus)
 
 	route(r, public.get("/api/v1/models", "listModels", "List the models of the catalogue"), s.listModels)
 	route(r, public.get("/api/v1/models/providers", "listProviders", "List the providers of available models"), s.listProviders)

@@ -25,6 +25,8 @@ type config struct {
 	LiteLLM     litellmConfig   `mapstructure:"litellm"`
 	Temporal    temporal.Config `mapstructure:"temporal"`
 	Sync        syncConfig      `mapstructure:"sync"`
+	Redis       redisConfig     `mapstructure:"redis"`
+	Limits      api.Limits      `mapstructure:"limits"`
 
 	values map[string]value // by key: what was read, and where
 }
@@ -85,6 +87,20 @@ func needsDatabase(c config) error {
 		return models.Errorf(models.Invalid, "database.url is not set: put it into litemaas.yaml or DATABASE_URL, or try `litemaas dev`, which brings a database along").On("database.url")
 	}
 	return nil
+}
+
+// needsUI is the need of a command that serves the web UI, where one is set.
+func needsUI(c config) error {
+	_, err := c.ui()
+	return err
+}
+
+// ui is the web UI to serve; nil when none is set.
+func (c config) ui() (*api.UI, error) {
+	if c.API.UIDir == "" {
+		return nil, nil
+	}
+	return api.OpenUI(c.API.UIDir)
 }
 
 // load reads the file, the environment and the flags, each over the one before, and makes

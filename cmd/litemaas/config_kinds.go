@@ -12,7 +12,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 
+	"github.com/litemaas/litemaas/api/ratelimit"
 	"github.com/litemaas/litemaas/models"
 )
 
@@ -73,6 +75,35 @@ var (
 			return strings.TrimRight(text, "/"), ok && u.User == nil && strings.Trim(u.Path, "/") == "" && u.RawQuery == ""
 		}),
 		right: "origins such as https://litemaas.example.com, separated by commas", show: maskLogin, list: true,
+	}
+	networks = kind{
+		read: readList(func(text string) (netip.Prefix, bool) {
+			if a, err := netip.ParseAddr(text); err == nil {
+				return netip.PrefixFrom(a, a.BitLen()), a.Zone() == ""
+			}
+			p, err := netip.ParsePrefix(text)
+			return p, err == nil
+		}),
+		right: "addresses such as 10.1.2.3 or networks such as 10.0.0.0/8, separated by commas", list: true,
+	}
+	directory = kind{
+		read:  func(text string) (any, bool) { return text, !strings.Contains(text, "\x00") },
+		right: "a directory",
+	}
+	rate = kind{
+		read: func(text string) (any, bool) {
+			r, ok := ratelimit.ParseRate(text)
+			return r, ok
+		},
+		right: "a number of requests and a time from 1s to 24h, such as 300/1m, or off",
+	}
+	redisURL = kind{
+		read: func(text string) (any, bool) {
+			_, err := redis.ParseURL(text)
+			return models.SecretOf(text), err == nil && !torn(text)
+		},
+		right: "an address such as redis://:password@host:6379/0, or rediss:// for TLS",
+		show:  maskDatabase,
 	}
 	boolean = kind{
 		read:  func(text string) (any, bool) { return text == "true", text == "true" || text == "false" },
@@ -215,39 +246,4 @@ func maskDatabase(text string) string {
 		out += "?" + strings.Join(query, "&")
 	}
 	return out
-}
-
-// nodeEnv is NODE_ENV's value as ours.
-func nodeEnv(text string) (string, bool) {
-	if text == "test" {
-		return "development", true
-	}
-	return text, text == "development" || text == "production"
-}
-
-// pinoLevel is one of LiteMaaS's log levels as ours.
-func pinoLevel(text string) (string, bool) {
-	switch text = strings.ToLower(text); text {
-	case "trace":
-		return "debug", true
-	case "fatal", "silent":
-		return "error", true
-	}
-	return text, slices.Contains([]string{"debug", "info", "warn", "error"}, text)
-}
-
-// unit reads a bare number that counts units.
-func unit(suffix, name string) *reading {
-	return &reading{func(text string) (string, bool) {
-		_, err := strconv.ParseUint(text, 10, 32)
-		return text + suffix, err == nil
-	}, "a number of " + name}
-}
-
-// listenHost is HOST, where it says where to listen.
-func listenHost(host string) string {
-	if _, err := netip.ParseAddr(host); err == nil || host == "localhost" {
-		return host
-	}
-	return ""
 }

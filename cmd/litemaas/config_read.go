@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"net"
 	"os"
 	"regexp"
 	"slices"
@@ -155,19 +154,6 @@ func (src sources) find(s setting) (value, error) {
 		return v, nil
 	}
 	return value{text: s.def, origin: originDefault}, nil
-}
-
-// withHost is PORT as an address, at HOST if that is given.
-func withHost(port string) (string, bool) {
-	return net.JoinHostPort(listenHost(os.Getenv("HOST")), port), isPort(port)
-}
-
-// onHost is HOST alone.
-func onHost(host string) (string, bool) {
-	if host = listenHost(host); host == "" {
-		return "", true
-	}
-	return net.JoinHostPort(host, "8081"), true
 }
 
 // readFile reads the file into texts by key.

@@ -59,6 +59,42 @@ var settings = []setting{
 	},
 
 	{
+		key: "api.trusted_proxies", kind: networks,
+		what: "Proxies before the API, whose X-Forwarded-For and X-Forwarded-Proto are believed: addresses, or networks\nsuch as 10.0.0.0/8. Without them all that comes through a proxy seems to come from the proxy itself.",
+	},
+	{
+		key: "api.ui_dir", kind: directory, flag: "ui-dir",
+		what: "A built web UI that is served beside the API: the directory with its index.html. It is read at the start.",
+	},
+
+	{
+		key: "limits.ip", def: "300/1m", kind: rate,
+		what: "How many requests in which time an address may send while it does not say who it is. RATE_LIMIT_MAX and\nRATE_LIMIT_TIME_WINDOW are the two parts of it; one without the other is 100, or 1m, as in LiteMaaS.",
+		aliases: []alias{
+			{"RATE_LIMIT_MAX", &reading{withWindow, "a number of requests"}},
+			{"RATE_LIMIT_TIME_WINDOW", &reading{withMax, "a length of time such as 1m, 5 minutes or 60000 (milliseconds)"}},
+		},
+	},
+	{key: "limits.user", def: "1200/1m", kind: rate, what: "The same for a person, wherever he is."},
+	{key: "limits.api_key", def: "600/1m", kind: rate, what: "The same for an API key; its requests count for its owner and its team too."},
+	{key: "limits.team", def: "6000/1m", kind: rate, what: "The same for the API keys of a team together."},
+	{key: "limits.login", def: "60/1m", kind: rate, what: "Sign-ins of an address, beside the above."},
+	{key: "limits.reveal", def: "10/5m", kind: rate, what: "Reveals of API keys, for each caller, beside the above."},
+	{
+		key: "limits.analytics", def: "10/1m", kind: rate, aliases: []alias{{"ADMIN_ANALYTICS_RATE_LIMIT", perMinute}},
+		what: "Queries of the analytics, for each caller, beside the above. ADMIN_ANALYTICS_RATE_LIMIT is a number in a minute.",
+	},
+	{
+		key: "limits.export", def: "5/1m", kind: rate, aliases: []alias{{"ADMIN_EXPORT_RATE_LIMIT", perMinute}},
+		what: "Exports, for each caller, beside the above. ADMIN_EXPORT_RATE_LIMIT is a number in a minute.",
+	},
+
+	{
+		key: "redis.url", kind: redisURL,
+		what: "A Redis in which the replicas count requests together. If not set, or while it is away, each counts for itself.",
+	},
+
+	{
 		key: "database.url", kind: databaseURL, aliases: []alias{{"DATABASE_URL", nil}},
 		what: "The PostgreSQL database. In its password, write %2F for /, %40 for @, %3F for ?, %23 for #.",
 	},

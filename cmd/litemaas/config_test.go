@@ -155,6 +155,7 @@ func TestEveryKeyByItsName(t *testing.T) {
 			good := map[string]string{
 				"api.cors_origins": "http://a.example", "api.admin_keys": "ltm_admin_x", "database.url": "postgres://h/d",
 				"litellm.public_url": "http://a.example", "litellm.api_key": "sk-x", "temporal.api_key": "x", "temporal.ui_url": "http://a.example",
+				"api.trusted_proxies": "10.0.0.0/8, ::1", "api.ui_dir": "dist", "redis.url": "redis://h",
 			}[s.key]
 			if good == "" {
 				good = s.def
@@ -308,6 +309,9 @@ func TestSecretsStaySecret(t *testing.T) {
 		"a key with spaces":      {"config", "--set", "litellm.api_key=sk " + hush},
 		"no admin key":           {"config", "--set", "api.admin_keys=" + hush},
 		"a database that is off": {"migrate", "--set", "database.url=postgres://ada:" + hush + "@127.0.0.1:1/d"},
+		"a Redis":                {"config", "--set", "redis.url=rediss://ada:" + hush + "@h:6379/0"},
+		"no Redis":               {"config", "--set", "redis.url=http://ada:" + hush + "@h"},
+		"a Redis with a slash":   {"config", "--set", "redis.url=redis://:/" + hush + "@h:6379"},
 		"the same in words":      {"migrate", "--set", "database.url=host=127.0.0.1 port=1 user=ada password=" + hush},
 	} {
 		t.Run(name, func(t *testing.T) {

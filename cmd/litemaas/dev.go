@@ -58,6 +58,7 @@ Then: litemaas sync, or the Temporal UI, or http://localhost:8081/docs`,
 	f.IntVar(&o.temporalUI, "temporal-ui-port", 8233, "`port` of Temporal's web UI")
 	f.IntVar(&o.litellm, "litellm-port", 4000, "`port` of LiteLLM")
 	f.IntVar(&o.postgres, "postgres-port", 5433, "`port` of Postgres")
+	f.String("ui-dir", "", "serve the built web UI of this `directory` beside the API (api.ui_dir)")
 	f.BoolVar(&o.reset, "reset", false, "forget the data of earlier starts first")
 	f.BoolVar(&o.noSync, "no-sync", false, "make no sync at the start")
 	return cmd
@@ -67,7 +68,7 @@ Then: litemaas sync, or the Temporal UI, or http://localhost:8081/docs`,
 func dev(cmd *cobra.Command, o devOptions) error {
 	ctx, unhook := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // the terminal was closed
 	defer unhook()
-	cfg, err := load(cmd)
+	cfg, err := load(cmd, needsUI)
 	if err != nil {
 		return err
 	}

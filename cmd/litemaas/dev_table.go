@@ -18,6 +18,7 @@ func (s *stack) table(outcome string) {
 	rows := [][2]string{
 		{"API", api + "/api/v1"},
 		{"API docs", api + "/docs"},
+		{"Web UI", s.uiRow(api)},
 		{"Admin key", shown},
 		{"Temporal UI", s.temporalRow()},
 		{"LiteLLM", s.litellmRow()},
@@ -27,6 +28,9 @@ func (s *stack) table(outcome string) {
 	var b strings.Builder
 	b.WriteString("\n")
 	for _, row := range rows {
+		if row[1] == "" {
+			continue
+		}
 		fmt.Fprintf(&b, "  %-12s %s\n", row[0], row[1])
 	}
 	fmt.Fprintf(&b, "\n%s\n", outcome)
@@ -38,6 +42,13 @@ func (s *stack) table(outcome string) {
 // configured says where a setting comes from that is used as it is.
 func (s *stack) configured(key string) string {
 	return fmt.Sprintf("as configured: %s (%s)", key, s.cfg.values[key].origin)
+}
+
+func (s *stack) uiRow(api string) string {
+	if s.cfg.API.UIDir == "" {
+		return ""
+	}
+	return fmt.Sprintf("%s (of %s)", api, near(s.cfg.API.UIDir))
 }
 
 func (s *stack) temporalRow() string {

@@ -23,8 +23,9 @@ func doctorCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Check the configuration and everything it points at", GroupID: groupHelp, Args: cobra.NoArgs,
 		Long: `Check the configuration and everything it points at: Postgres and its schema,
-Temporal with its namespace and search attributes, the sync schedule, LiteLLM and our
-key there. Each line says what was found, and what to do where something is wrong.
+Redis if there is one, Temporal with its namespace and search attributes, the sync
+schedule, LiteLLM and our key there. Each line says what was found, and what to do where
+something is wrong.
 
 Exit status: 0 when all is well, 1 when something is wrong, 2 when the configuration is.`,
 		Example: `  litemaas doctor
@@ -55,7 +56,7 @@ const examineWithin = 5 * time.Second
 
 // examine runs all checks and returns how many failed.
 func examine(ctx context.Context, cfg config, out io.Writer) (failed int) {
-	for _, check := range []func(context.Context, config) []finding{checkConfig, checkDatabase, checkTemporal, checkLiteLLM} {
+	for _, check := range []func(context.Context, config) []finding{checkConfig, checkDatabase, checkRedis, checkTemporal, checkLiteLLM} {
 		ctx, cancel := context.WithTimeout(ctx, examineWithin)
 		for _, f := range check(ctx, cfg) {
 			if f.err == nil {

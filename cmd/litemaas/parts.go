@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/redis/go-redis/v9"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -21,12 +22,17 @@ type parts struct {
 	config   config
 	store    *store.Store
 	proxy    *litellm.Client
+	redis    *redis.Client // nil: none is configured
 	temporal client.Client
 }
 
 // assemble wires the parts. It connects to nothing: what is away is found out, and waited
 // for, where it is needed.
 func assemble(ctx context.Context, cfg config) (*parts, error) {
+	rdb, err := cfg.Redis.open()
+	if err != nil {
+		return nil, err
+	}
 	st, err := store.Open(ctx, cfg.Database)
 	if err != nil {
 		return nil, err
@@ -36,13 +42,16 @@ func assemble(ctx context.Context, cfg config) (*parts, error) {
 		st.Close()
 		return nil, err
 	}
-	return &parts{config: cfg, store: st, proxy: litellm.New(cfg.LiteLLM.client()), temporal: c}, nil
+	return &parts{config: cfg, store: st, proxy: litellm.New(cfg.LiteLLM.client()), redis: rdb, temporal: c}, nil
 }
 
 // close gives back what assemble took.
 func (p *parts) close() {
 	p.temporal.Close()
 	p.store.Close()
+	if p.redis != nil {
+		_ = p.redis.Close() // we end
+	}
 }
 
 // worker returns a worker for everything we run.

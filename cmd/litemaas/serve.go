@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/litemaas/litemaas/api"
+	"github.com/litemaas/litemaas/api/ratelimit"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/workflows"
 )
@@ -31,10 +32,11 @@ On SIGINT or SIGTERM, requests under way may finish; a second signal ends it at 
 		Example: `  litemaas serve
   litemaas serve --listen 127.0.0.1:9000
   litemaas serve --no-worker      # beside processes that run: litemaas worker
+  litemaas serve --ui-dir dist    # with a built web UI, so that one process is the whole product
 
 Then: http://localhost:8081/docs for the API, litemaas sync for a first sync.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(cmd, needsDatabase)
+			cfg, err := load(cmd, needsDatabase, needsUI)
 			if err != nil {
 				return err
 			}
@@ -56,6 +58,7 @@ Then: http://localhost:8081/docs for the API, litemaas sync for a first sync.`,
 		},
 	}
 	cmd.Flags().String("listen", "", "`address` to listen on, such as :8081 (api.listen, PORT)")
+	cmd.Flags().String("ui-dir", "", "serve the built web UI of this `directory` beside the API (api.ui_dir)")
 	cmd.Flags().Bool("no-worker", false, "serve the API only; a worker must run elsewhere")
 	return cmd
 }
@@ -63,12 +66,11 @@ Then: http://localhost:8081/docs for the API, litemaas sync for a first sync.`,
 // serve serves on l until ctx ends, then lets the requests under way finish. The worker works
 // until they have: some wait for it.
 func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error {
-	srv := &http.Server{
-		Handler:           p.api().Handler(),
-		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
-		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	face, err := p.api()
+	if err != nil {
+		return err
 	}
+	srv := httpServer(face.Handler())
 	failed := make(chan error, 2)
 	go func() { failed <- srv.Serve(l) }()
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -81,7 +83,6 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 			}
 		})
 	}
-	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
@@ -96,6 +97,17 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 	stop()
 	worker.Wait()
 	return err
+}
+
+// httpServer serves over connections whose callers must not dawdle: who sends or reads slower
+// than this is cut off, so that nobody can hold connections open for nothing.
+func httpServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+		ErrorLog:       slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+	}
 }
 
 // syncAtStart asks for a sync when the last one is older than the schedule allows, or when
@@ -119,11 +131,19 @@ func syncAtStart(ctx context.Context, p *parts) {
 }
 
 // api is the HTTP face of the parts.
-func (p *parts) api() *api.Server {
+func (p *parts) api() (*api.Server, error) {
+	ui, err := p.config.ui()
+	if err != nil {
+		return nil, err
+	}
+	var counter ratelimit.Counter // nil: in memory
+	if p.redis != nil {
+		counter = ratelimit.NewRedis(p.redis, time.Now)
+	}
 	cfg := p.config.API
-	cfg.Environment, cfg.LiteLLMPublicURL = p.config.Environment, p.config.LiteLLM.public()
+	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
 	return &api.Server{
-		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Config: cfg, Version: version(),
-	}
+		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Config: cfg, Counter: counter, UI: ui, Version: version(),
+	}, nil
 }

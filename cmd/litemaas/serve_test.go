@@ -19,10 +19,10 @@ func listen(t *testing.T) net.Listener {
 }
 
 // apart is the parts of a configuration that points at nothing: no server answers.
-func apart(t *testing.T) *parts {
+func apart(t *testing.T, args ...string) *parts {
 	t.Helper()
 	clean(t)
-	cfg, err := read(t, "--set", "database.url=postgres://ada:hush@127.0.0.1:1/d", "--set", "temporal.address=127.0.0.1:1", "--set", "litellm.url=http://127.0.0.1:1")
+	cfg, err := read(t, append(args, "--set", "database.url=postgres://ada:hush@127.0.0.1:1/d", "--set", "temporal.address=127.0.0.1:1", "--set", "litellm.url=http://127.0.0.1:1")...)
 	require.NoError(t, err)
 	p, err := assemble(t.Context(), cfg)
 	require.NoError(t, err)

@@ -1,0 +1,160 @@
+// Package keyset encrypts what must not be readable in the database, with the keys that an
+// operator keeps elsewhere: in a file, or in the environment.
+//
+// A keyset is JSON as Google Tink writes it, in clear text. One of its keys seals, all of them
+// open, so that a keyset can be rotated.
+package keyset
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
+	"github.com/tink-crypto/tink-go/v2/tink"
+
+	"github.com/litemaas/litemaas/models"
+)
+
+// Sealer seals with a keyset. It is safe for use by many goroutines.
+type Sealer struct{ aead tink.AEAD }
+
+var _ models.Sealer = (*Sealer)(nil)
+
+// New draws a keyset of one key.
+func New() (models.Secret, error) {
+	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
+	if err != nil {
+		return models.Secret{}, err
+	}
+	return write(h)
+}
+
+// Widened returns the keyset with a further key, which opens only. To rotate a keyset, give all
+// replicas this first, and then what Promoted makes of it.
+func Widened(text models.Secret) (models.Secret, error) {
+	h, err := read(text)
+	if err != nil {
+		return models.Secret{}, err
+	}
+	m := keyset.NewManagerFromHandle(h)
+	if _, err := m.Add(aead.AES256GCMKeyTemplate()); err != nil {
+		return models.Secret{}, err
+	}
+	return managed(m)
+}
+
+// Promoted returns the keyset with its last key as the one that seals.
+func Promoted(text models.Secret) (models.Secret, error) {
+	h, err := read(text)
+	if err != nil {
+		return models.Secret{}, err
+	}
+	last, err := h.Entry(h.Len() - 1)
+	if err != nil {
+		return models.Secret{}, err
+	}
+	m := keyset.NewManagerFromHandle(h)
+	if err := m.SetPrimary(last.KeyID()); err != nil {
+		return models.Secret{}, err
+	}
+	return managed(m)
+}
+
+func managed(m *keyset.Manager) (models.Secret, error) {
+	h, err := m.Handle()
+	if err != nil {
+		return models.Secret{}, err
+	}
+	return write(h)
+}
+
+// Parse returns a sealer with that keyset. It is Invalid when the text is none.
+func Parse(text models.Secret) (*Sealer, error) {
+	h, err := read(text)
+	if err != nil {
+		return nil, err
+	}
+	a, err := aead.New(h)
+	if err != nil {
+		return nil, models.Errorf(models.Invalid, "the keyset has no keys that seal")
+	}
+	return &Sealer{a}, nil
+}
+
+// Load returns a sealer with the keyset in a file.
+func Load(path string) (*Sealer, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, models.Wrap(models.Invalid, err, "the keyset cannot be read")
+	}
+	return Parse(models.SecretOf(string(text)))
+}
+
+// Ensure returns a sealer with the keyset in a file, which it makes if there is none. Several
+// processes at once make one together.
+func Ensure(path string) (*Sealer, error) {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if err := create(path); err != nil {
+			return nil, models.Wrap(models.Invalid, err, "the keyset cannot be written")
+		}
+	}
+	return Load(path)
+}
+
+// create writes a new keyset, whole or not at all, unless there is one already.
+func create(path string) error {
+	text, err := New()
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".keyset-*") // which nobody else may read
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(text.Reveal() + "\n")
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Link(f.Name(), path); !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	return nil
+}
+
+// Seal implements models.Sealer.
+func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
+	return s.aead.Encrypt(plain, associated)
+}
+
+// Open implements models.Sealer. It is Internal when the keyset does not open what was sealed.
+func (s *Sealer) Open(sealed, associated []byte) ([]byte, error) {
+	plain, err := s.aead.Decrypt(sealed, associated)
+	if err != nil {
+		return nil, models.Errorf(models.Internal, "it was sealed with another keyset, or for something else")
+	}
+	return plain, nil
+}
+
+// read says nothing of what is wrong with a keyset but that it is: the words would be those of
+// the secret.
+func read(text models.Secret) (*keyset.Handle, error) {
+	h, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(strings.NewReader(text.Reveal())))
+	if err != nil {
+		return nil, models.Errorf(models.Invalid, "the keyset is no keyset of Google Tink in JSON")
+	}
+	return h, nil
+}
+
+func write(h *keyset.Handle) (models.Secret, error) {
+	var b bytes.Buffer
+	if err := insecurecleartextkeyset.Write(h, keyset.NewJSONWriter(&b)); err != nil {
+		return models.Secret{}, err
+	}
+	return models.SecretOf(strings.TrimSpace(b.String())), nil
+}
