@@ -192,6 +192,16 @@ func TestSignInLinksByVerifiedEmail(t *testing.T) {
 	}
 }
 
+// A provider that gives an address to a second person does not give him the first one's account.
+func TestSignInDoesNotInheritAnAddress(t *testing.T) {
+	s := storetest.New(t)
+	signedIn(t, s, "ada")
+	heir := identity("ada")
+	heir.Subject, heir.Username, heir.EmailVerified = "another", "heir", true
+	_, err := s.SignIn(t.Context(), heir, models.Initials{}, from)
+	refused(t, models.Conflict, err)
+}
+
 // Who is deactivated is not let in, and the log says so; nor is who is nobody.
 func TestSignInRefuses(t *testing.T) {
 	s := storetest.New(t)

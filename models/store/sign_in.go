@@ -13,8 +13,8 @@ import (
 )
 
 // SignIn makes the person whom an identity provider vouches for a user, in one transaction: the
-// one that he is already, the one with his e-mail address if both sides have verified it, or a
-// new one with the given limits, in the default team. His username and e-mail address follow
+// one that he is already, the one of another provider with his e-mail address if both sides have
+// verified it, or a new one with the given limits, in the default team. His username and e-mail address follow
 // the provider as far as they are free, his name until he changes it himself, and the roles
 // that the provider gave become those of the identity. LiteLLM is concerned, and the generation
 // raised, only when something changes that it holds too.
@@ -84,6 +84,8 @@ func (s *Store) recognise(ctx context.Context, id models.Identity, from models.O
 	switch {
 	case err != nil:
 		return models.User{}, unless(models.NotFound, err)
+	case u.Provider == id.Provider: // which gave a leaver's address to somebody else, or the same person a new account
+		return u, models.Errorf(models.Conflict, "the e-mail address %s belongs to another account of %s: ask an administrator", id.Email, id.Provider)
 	case !id.EmailVerified || !u.EmailVerified:
 		return u, models.Errorf(models.Conflict, "the e-mail address %s belongs to another account, and it is not verified on both sides: sign in as you did before, or ask an administrator", id.Email)
 	}
