@@ -70,7 +70,7 @@ openapi-check:
 	@go test ./api -run TestOpenAPI -count=1
 
 .PHONY: histories
-histories: ## Record workflow histories for the replay test, after a change that runs cannot meet
+histories: ## Record the workflow histories for the replay test that are not there yet
 	@$(TESTENV) go test ./temporal -run TestHistories -count=1 -update
 
 .PHONY: conformance

@@ -157,6 +157,9 @@ type SyncReport struct {
 	Problems        []string // at most reportLines
 	Examples        []models.Difference
 	Differences     int // of which Examples are the first
+	Users           models.UserCounts
+	UserExamples    []UserExample
+	UserDifferences int // of which UserExamples are the first
 	ProposalID      *uuid.UUID
 	Proposal        string // why a person is asked
 	ProposalExpires time.Time
@@ -173,7 +176,7 @@ func (a *SyncRuns) CompleteSyncRun(ctx context.Context, in SyncRunRef) (SyncRepo
 		return SyncReport{}, err
 	}
 	out := SyncReport{
-		RunID: run.ID, Kind: run.Kind, Options: run.Options, Status: run.Status, Counts: run.Counts,
+		RunID: run.ID, Kind: run.Kind, Options: run.Options, Status: run.Status, Counts: run.Counts, Users: run.Users,
 		Problems: run.List.Problems(), ProposalID: run.ProposalID,
 	}
 	if n := len(out.Problems); n > reportLines {
@@ -183,6 +186,9 @@ func (a *SyncRuns) CompleteSyncRun(ctx context.Context, in SyncRunRef) (SyncRepo
 		out.FinishedAt = *run.FinishedAt
 	}
 	out.Examples, out.Differences, err = a.Store.SyncDifferences(ctx, run.ID, store.DifferenceQuery{Page: 1, Limit: reportLines})
+	if err == nil {
+		out.UserExamples, out.UserDifferences, err = a.userExamples(ctx, run.ID)
+	}
 	if err != nil || run.ProposalID == nil || run.Kind != models.SyncFull {
 		return out, err
 	}

@@ -74,6 +74,7 @@ func running(t *testing.T) (system, *litellmtest.Proxy, client.Client) {
 		Schedules: &activities.Schedules{Store: db, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, c.ScheduleClient(), to)
 		}},
+		Users: &activities.Users{Store: db, Proxy: llm},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)
@@ -90,6 +91,11 @@ var errAway = errors.New("dial tcp 10.0.0.1:7233: connection refused")
 
 func (a *away) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
 	a.started = append(a.started, o.ID)
+	return nil, errAway
+}
+
+func (a *away) SignalWithStartWorkflow(_ context.Context, id, _ string, _ any, _ client.StartWorkflowOptions, _ any, _ ...any) (client.WorkflowRun, error) {
+	a.started = append(a.started, id)
 	return nil, errAway
 }
 

@@ -2,6 +2,7 @@ package temporal_test
 
 import (
 	"context"
+	"database/sql"
 	"net/http"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/activities/litellm"
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
@@ -22,16 +24,22 @@ import (
 
 // system is everything but the API, on real servers and a LiteLLM in memory.
 type system struct {
-	store  *store.Store
-	proxy  *litellmtest.Proxy
-	client client.Client
+	store   *store.Store
+	db      *sql.DB
+	proxy   *litellmtest.Proxy
+	litellm *litellm.Client
+	client  client.Client
 }
 
 func start(t *testing.T) system {
 	t.Helper()
-	s := system{store: storetest.New(t), client: temporaltest.New(t)}
+	url := storetest.URL(t)
+	st, err := store.Open(t.Context(), store.Config{URL: models.SecretOf(url), MaxConns: 8})
+	require.NoError(t, err)
+	t.Cleanup(st.Close)
+	s := system{store: st, db: storetest.SQL(t, url), client: temporaltest.New(t)}
 	proxy, proxyClient := litellmtest.New(t)
-	s.proxy = proxy
+	s.proxy, s.litellm = proxy, proxyClient
 	require.NoError(t, s.store.SeedSyncSchedule(t.Context(), models.SyncSchedule{Interval: time.Hour}))
 	w := temporal.NewWorker(s.client, temporal.Activities{
 		SyncRuns: &activities.SyncRuns{
@@ -43,6 +51,10 @@ func start(t *testing.T) system {
 		Schedules: &activities.Schedules{Store: s.store, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, s.client.ScheduleClient(), to)
 		}},
+		Users:       &activities.Users{Store: s.store, Proxy: proxyClient},
+		Sessions:    &activities.Sessions{Store: s.store, Keep: time.Hour},
+		AuditLog:    &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
+		SigningKeys: &activities.SigningKeys{},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

@@ -20,13 +20,18 @@ func TestRegisteredNames(t *testing.T) {
 	registerWorkflows(&r)
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
+		Users: &activities.Users{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SigningKeys: &activities.SigningKeys{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
-	require.Equal(t, []string{"ApplyRemovals", "AutoSync", "FullSync", "RefreshModel", "Sweep"}, r.workflows)
 	require.Equal(t, []string{
-		"BeginSyncRun", "CompleteSyncRun", "DueProposals", "FailSyncRun", "FetchCatalogue", "FetchModel", "FetchProposed",
-		"MergeCatalogue", "ProbeLiteLLM", "TellSyncSchedule",
+		"ApplyRemovals", "AutoSync", "Clean", "FullSync", "Offboard", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "Sweep",
+	}, r.workflows)
+	require.Equal(t, []string{
+		"ApplyUser", "ApplyUsers", "BeginSyncRun", "CompareUsers", "CompleteSyncRun", "DeactivateUser", "DropAudit", "DueProposals",
+		"ExpireSessions", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchModel", "FetchProposed", "FetchUsers", "MergeCatalogue",
+		"ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "RotateSigningKeys", "TellSyncSchedule",
+		"UnsettledUsers",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

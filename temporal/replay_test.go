@@ -10,8 +10,8 @@ import (
 
 // Every recorded history still replays, so a deploy cannot strand a running workflow. If this
 // fails, a workflow changed in a way that runs in progress cannot follow: guard the change
-// with workflow.GetVersion. Recording anew (`make histories`) is right only while no release
-// has run the old code.
+// with workflow.GetVersion (workflows/versions.go), and record the new history beside the old
+// (`make histories`).
 func TestReplay(t *testing.T) {
 	files, err := filepath.Glob("testdata/history/*.json")
 	require.NoError(t, err)

@@ -13,6 +13,9 @@ func EnsureSchedules(ctx context.Context, c workflows.Scheduler, s *store.Store)
 	if err := workflows.ApplySweepSchedule(ctx, c); err != nil {
 		return err
 	}
+	if err := workflows.ApplyCleanSchedule(ctx, c); err != nil {
+		return err
+	}
 	sync, err := s.SyncSchedule(ctx)
 	if err != nil {
 		return err

@@ -13,10 +13,14 @@ import (
 
 // Activities is every activity the worker offers.
 type Activities struct {
-	SyncRuns  *activities.SyncRuns
-	Proposals *activities.Proposals
-	Probes    *activities.Probes
-	Schedules *activities.Schedules
+	SyncRuns    *activities.SyncRuns
+	Proposals   *activities.Proposals
+	Probes      *activities.Probes
+	Schedules   *activities.Schedules
+	Users       *activities.Users
+	Sessions    *activities.Sessions
+	AuditLog    *activities.AuditLog
+	SigningKeys *activities.SigningKeys
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -39,6 +43,11 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.RefreshModel)
 	r.RegisterWorkflow(workflows.ApplyRemovals)
 	r.RegisterWorkflow(workflows.Sweep)
+	r.RegisterWorkflow(workflows.ReconcileUser)
+	r.RegisterWorkflow(workflows.ReconcileUsers)
+	r.RegisterWorkflow(workflows.Offboard)
+	r.RegisterWorkflow(workflows.Reinstate)
+	r.RegisterWorkflow(workflows.Clean)
 }
 
 func registerActivities(r worker.ActivityRegistry, a Activities) {
@@ -46,4 +55,8 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Proposals)
 	r.RegisterActivity(a.Probes)
 	r.RegisterActivity(a.Schedules)
+	r.RegisterActivity(a.Users)
+	r.RegisterActivity(a.Sessions)
+	r.RegisterActivity(a.AuditLog)
+	r.RegisterActivity(a.SigningKeys)
 }

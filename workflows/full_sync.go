@@ -35,24 +35,32 @@ func (in FullSyncInput) Summary() string {
 	return what + ", asked for by " + in.Actor.ID
 }
 
-// SyncResult is the report of a sync. What it found about each model is in the run's rows.
+// SyncResult is the report of a sync. What it found about each model and user is in the run's
+// rows.
 type SyncResult struct {
 	RunID      uuid.UUID
 	Status     models.SyncStatus
 	Options    models.SyncOptions
 	Counts     models.SyncCounts
+	Users      models.UserCounts
 	Problems   []string
 	ProposalID *uuid.UUID
 	FinishedAt time.Time
 }
 
-// FullSync brings what we hold into line with LiteLLM: the models now, and in later parts
-// teams, users, subscriptions and keys. It waits for LiteLLM as long as it takes, a day at
-// most. What the guard holds back it only proposes, so that the run itself can end.
+// FullSync compares what we hold with LiteLLM: the models, where LiteLLM's word counts, then the
+// users, where ours does. Teams, subscriptions and keys will be further parts. It waits for
+// LiteLLM as long as it takes, a day at most. What the guard holds back it only proposes, and
+// users who differ it leaves to ReconcileUsers, so that the run itself can end.
 func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
 	return syncRun(ctx, activities.BeginSyncRunInput{
 		Kind: models.SyncFull, Trigger: in.Trigger, Actor: in.Actor.ID, Options: in.Options,
-	}, syncModels)
+	}, func(ctx workflow.Context, run activities.SyncRunRef) error {
+		if err := syncModels(ctx, run); err != nil || !knows(ctx, changeSyncUsers) {
+			return err
+		}
+		return syncUsers(ctx, run)
+	})
 }
 
 // syncModels reads LiteLLM's model list, then compares and merges it in one transaction.
@@ -64,6 +72,23 @@ func syncModels(ctx workflow.Context, run activities.SyncRunRef) error {
 	workflow.SetCurrentDetails(ctx, mergingDetails(fetched))
 	_, err = bulk(ctx, "Compare it with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
 	return err
+}
+
+// syncUsers reads LiteLLM's users, compares them with ours, and has those written again who
+// differ. An older walk over the unsettled that is still open may not see them all; then the
+// sweep finds the rest.
+func syncUsers(ctx workflow.Context, run activities.SyncRunRef) error {
+	workflow.SetCurrentDetails(ctx, fetchingUsersDetails)
+	fetched, err := bulk(ctx, "Read LiteLLM's users", syncRuns.FetchUsers, run)
+	if err != nil {
+		return err
+	}
+	workflow.SetCurrentDetails(ctx, comparingUsersDetails(fetched))
+	compared, err := bulk(ctx, "Compare them with ours, and wish anew for those who differ", syncRuns.CompareUsers, run)
+	if err != nil || compared.Wished == 0 {
+		return err
+	}
+	return begin(ctx, ReconcileUsers, ReconcileUsersInput{Fresh: true})
 }
 
 // syncRun is the frame of every sync: a row that says it runs, the work, and a report, also
@@ -88,7 +113,7 @@ func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(wo
 	}
 	workflow.SetCurrentDetails(ctx, reportDetails(done))
 	res := SyncResult{
-		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts,
+		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts, Users: done.Users,
 		Problems: done.Problems, ProposalID: done.ProposalID, FinishedAt: done.FinishedAt,
 	}
 	return res, workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet(outcome(done)))

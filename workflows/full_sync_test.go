@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/litemaas/litemaas/activities"
 	"github.com/litemaas/litemaas/models"
@@ -24,6 +25,8 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env := suite.NewTestWorkflowEnvironment()
 	env.RegisterWorkflow(workflows.FullSync)
 	env.RegisterWorkflow(workflows.ApplyRemovals)
+	env.RegisterWorkflow(workflows.ReconcileUser)
+	env.RegisterWorkflow(workflows.ReconcileUsers)
 	env.SetTestTimeout(10 * time.Second)
 	t.Cleanup(func() { env.AssertExpectations(t) })
 	return env
@@ -32,10 +35,20 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 var (
 	runs *activities.SyncRuns
 	in   = workflows.FullSyncInput{Trigger: models.SyncByPerson, Actor: models.Actor{ID: "ada"}}
-	done = activities.SyncReport{Kind: models.SyncFull, Status: models.SyncCompleted, Counts: models.SyncCounts{Listed: 24, Added: 24}}
+	done = activities.SyncReport{
+		Kind: models.SyncFull, Status: models.SyncCompleted, Counts: models.SyncCounts{Listed: 24, Added: 24},
+		Users: models.UserCounts{Listed: 3, Missing: 1, Different: 1},
+	}
 )
 
-// A sync reads, merges and reports, in this order.
+// noUsers is a LiteLLM whose users are as they should be.
+func noUsers(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(runs.FetchUsers, mock.Anything, mock.Anything).Return(activities.FetchUsersResult{Listed: 1}, nil).Once()
+	env.OnActivity(runs.CompareUsers, mock.Anything, mock.Anything).Return(activities.CompareUsersResult{}, nil).Once()
+}
+
+// A sync reads, merges and reports, in this order, first of models, then of users; users who
+// differ are settled by a run that outlives it.
 func TestFullSync(t *testing.T) {
 	env := environment(t)
 	var order []string
@@ -43,6 +56,9 @@ func TestFullSync(t *testing.T) {
 	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Run(note("begin")).Return(nil).Once()
 	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Run(note("fetch")).Return(activities.FetchResult{Deployments: 25, Listed: 24}, nil).Once()
 	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Run(note("merge")).Return(done.Counts, nil).Once()
+	env.OnActivity(runs.FetchUsers, mock.Anything, mock.Anything).Run(note("fetch users")).Return(activities.FetchUsersResult{Listed: 3}, nil).Once()
+	env.OnActivity(runs.CompareUsers, mock.Anything, mock.Anything).Run(note("compare users")).Return(activities.CompareUsersResult{Wished: 2}, nil).Once()
+	env.OnWorkflow(workflows.ReconcileUsers, mock.Anything, workflows.ReconcileUsersInput{Fresh: true}).Return(workflows.ReconcileUsersResult{}, nil).Once()
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Run(note("complete")).Return(done, nil).Once()
 
 	env.ExecuteWorkflow(workflows.FullSync, in)
@@ -51,8 +67,23 @@ func TestFullSync(t *testing.T) {
 	var res workflows.SyncResult
 	require.NoError(t, env.GetWorkflowResult(&res))
 	require.Equal(t, done.Counts, res.Counts)
+	require.Equal(t, done.Users, res.Users)
 	require.NotEqual(t, uuid.Nil, res.RunID)
-	require.Equal(t, []string{"begin", "fetch", "merge", "complete"}, order)
+	require.Equal(t, []string{"begin", "fetch", "merge", "fetch users", "compare users", "complete"}, order)
+}
+
+// A run from before the user part goes on without it.
+func TestFullSyncFromBeforeUsers(t *testing.T) {
+	env := environment(t)
+	env.OnGetVersion("full-sync-users", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion).Once()
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Return(activities.FetchResult{}, nil).Once()
+	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
+	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.NoError(t, env.GetWorkflowError())
 }
 
 // While LiteLLM is down the run waits and tries again, with pauses that grow, and completes
@@ -68,6 +99,7 @@ func TestFullSyncWaitsForLiteLLM(t *testing.T) {
 		return activities.FetchResult{Listed: 24}, nil
 	})
 	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
+	noUsers(env)
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
 
 	env.ExecuteWorkflow(workflows.FullSync, in)

@@ -19,8 +19,14 @@ func mergingDetails(f activities.FetchResult) string {
 	return fmt.Sprintf("LiteLLM lists **%d models** in %d deployments.\n\n**Comparing them with the catalogue.**", f.Listed, f.Deployments)
 }
 
+const fetchingUsersDetails = "The catalogue is up to date.\n\n**Reading LiteLLM's users.**"
+
+func comparingUsersDetails(f activities.FetchUsersResult) string {
+	return fmt.Sprintf("The catalogue is up to date. LiteLLM lists **%d users**.\n\n**Comparing them with ours.**", f.Listed)
+}
+
 func failedDetails(why string) string {
-	return "**Failed**: " + escape(why) + "\n\nWhat was there before is unchanged. Mend the cause, then start a new sync: `litemaas sync`."
+	return "**Failed**: " + escape(why) + "\n\nWhat it had not yet written is as it was. Mend the cause, then start a new sync: `litemaas sync`."
 }
 
 func reportDetails(r activities.SyncReport) string {
@@ -54,6 +60,7 @@ func reportDetails(r activities.SyncReport) string {
 			fmt.Fprintf(&b, "- … and %d more: `GET /api/v1/sync/runs/%s`\n", r.Differences-len(r.Examples), r.RunID)
 		}
 	}
+	b.WriteString(usersReport(r))
 	if len(r.Problems) > 0 {
 		b.WriteString("\n**Could not be read**\n\n")
 		for _, p := range r.Problems {
@@ -61,6 +68,41 @@ func reportDetails(r activities.SyncReport) string {
 		}
 	}
 	b.WriteString(question(r))
+	return b.String()
+}
+
+// usersReport is the part about users; empty when the run did not look at any.
+func usersReport(r activities.SyncReport) string {
+	c := r.Users
+	if c == (models.UserCounts{}) {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n| users | |\n|---|---|\n| listed by LiteLLM | %d |\n", c.Listed)
+	for _, row := range []struct {
+		name string
+		n    int
+	}{
+		{"missing there", c.Missing},
+		{"different there", c.Different},
+		{"not ours, left alone", c.Unknown},
+	} {
+		if row.n > 0 {
+			fmt.Fprintf(&b, "| %s | %d |\n", row.name, row.n)
+		}
+	}
+	if len(r.UserExamples) > 0 {
+		b.WriteString("\n")
+	}
+	for _, e := range r.UserExamples {
+		fmt.Fprintf(&b, "- %s: `%s` %s\n", e.Kind, strings.ReplaceAll(e.UserID, "`", "'"), escape(strings.Join(e.Fields, ", ")))
+	}
+	if n := r.UserDifferences - len(r.UserExamples); n > 0 {
+		fmt.Fprintf(&b, "- … and %d more\n", n)
+	}
+	if c.Missing+c.Different > 0 && !r.Options.DryRun {
+		fmt.Fprintf(&b, "\nThe missing and the different are **written to LiteLLM again**, by the run `%s`.\n", ReconcileUsersInput{}.WorkflowID())
+	}
 	return b.String()
 }
 
@@ -128,7 +170,7 @@ func outcome(r activities.SyncReport) string {
 	switch {
 	case c.Held > 0:
 		return "waiting for a decision"
-	case c.Added+c.Changed+c.Returned+c.Gone > 0:
+	case c.Added+c.Changed+c.Returned+c.Gone+r.Users.Missing+r.Users.Different > 0:
 		return "changed"
 	}
 	return "unchanged"

@@ -14,10 +14,14 @@ import (
 // The activities, as nil pointers: workflows only need their names. The worker holds the
 // real ones.
 var (
-	syncRuns  *activities.SyncRuns
-	proposals *activities.Proposals
-	schedules *activities.Schedules
-	probes    *activities.Probes
+	syncRuns    *activities.SyncRuns
+	proposals   *activities.Proposals
+	schedules   *activities.Schedules
+	probes      *activities.Probes
+	users       *activities.Users
+	sessions    *activities.Sessions
+	auditLog    *activities.AuditLog
+	signingKeys *activities.SigningKeys
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for
@@ -53,11 +57,16 @@ func viaStore(ctx workflow.Context, summary string) workflow.Context {
 // bulk runs an activity that may take minutes and beats while it works; summary is its line
 // in the Temporal UI. A worker that dies is noticed after two missed beats.
 func bulk[In, Out any](ctx workflow.Context, summary string, act func(context.Context, In) (Out, error), in In) (Out, error) {
+	return regular(ctx, summary, patience, act, in)
+}
+
+// regular is bulk with a patience of its own.
+func regular[In, Out any](ctx workflow.Context, summary string, within time.Duration, act func(context.Context, In) (Out, error), in In) (Out, error) {
 	var out Out
 	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    30 * time.Minute,
 		HeartbeatTimeout:       2 * activities.BeatEvery,
-		ScheduleToCloseTimeout: patience,
+		ScheduleToCloseTimeout: within,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 30 * time.Second},
 		Summary:                brief(summary),
 	}), act, in).Get(ctx, &out)

@@ -19,12 +19,20 @@ type Scheduler interface {
 	GetHandle(ctx context.Context, id string) client.ScheduleHandle
 }
 
-// sweepEvery is how soon a wish that nobody follows is found.
-const sweepEvery = time.Minute
+const (
+	sweepEvery  = time.Minute // how soon a wish that nobody follows is found
+	cleanEvery  = time.Hour
+	cleanJitter = 5 * time.Minute // not all that the clock does is done on the hour
+)
 
 // ApplySweepSchedule makes Temporal sweep once a minute.
 func ApplySweepSchedule(ctx context.Context, c Scheduler) error {
 	return apply(ctx, c, schedule(sweepEvery, 0, Sweep, SweepInput{}))
+}
+
+// ApplyCleanSchedule makes Temporal clean once an hour.
+func ApplyCleanSchedule(ctx context.Context, c Scheduler) error {
+	return apply(ctx, c, schedule(cleanEvery, cleanJitter, Clean, CleanInput{}))
 }
 
 // ApplySyncSchedule makes Temporal's schedule of syncs agree with s.

@@ -30,26 +30,57 @@ type Input interface {
 	Summary() string
 }
 
+// RowChanged is the signal that a row has a new wish. It carries nothing: the row is the
+// message.
+const RowChanged = "row-changed"
+
+// overruling is an Input whose run takes the place of an open one of the same ID, instead of
+// joining it: what was asked for last counts.
+type overruling interface{ overrules() }
+
 // Starter is the part of client.Client that starts workflows.
 type Starter interface {
 	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, wf any, args ...any) (client.WorkflowRun, error)
+	SignalWithStartWorkflow(ctx context.Context, id, signal string, arg any, o client.StartWorkflowOptions, wf any, args ...any) (client.WorkflowRun, error)
 }
 
 // Run is a workflow that was started, or joined.
 type Run[Out any] struct{ run client.WorkflowRun }
 
-// Start starts wf on in, or joins its open run. It is Unavailable when Temporal cannot be
+// Start starts wf on in, or joins its open run, or takes its place. It is Unavailable when Temporal cannot be
 // reached: then nothing was started.
 func Start[In Input, Out any](ctx context.Context, c Starter, wf func(workflow.Context, In) (Out, error), in In) (Run[Out], error) {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
-	r, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	r, err := c.ExecuteWorkflow(ctx, options(in), wf, in)
+	return started[Out](r, err, in)
+}
+
+// Nudge is Start for a workflow that follows a row: if a run is open, the signal makes it look
+// at the row once more before it may end. When it is Unavailable the row is still the wish, and
+// Sweep follows it.
+func Nudge[In Input, Out any](ctx context.Context, c Starter, wf func(workflow.Context, In) (Out, error), in In) (Run[Out], error) {
+	ctx, cancel := context.WithTimeout(ctx, startWithin)
+	defer cancel()
+	r, err := c.SignalWithStartWorkflow(ctx, in.WorkflowID(), RowChanged, nil, options(in), wf, in)
+	return started[Out](r, err, in)
+}
+
+func options(in Input) client.StartWorkflowOptions {
+	whenOpen := enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+	if _, ok := in.(overruling); ok {
+		whenOpen = enums.WORKFLOW_ID_CONFLICT_POLICY_TERMINATE_EXISTING
+	}
+	return client.StartWorkflowOptions{
 		ID:                       in.WorkflowID(),
 		TaskQueue:                TaskQueue,
-		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
+		WorkflowIDConflictPolicy: whenOpen,
 		EnableEagerStart:         true,
 		StaticSummary:            brief(in.Summary()),
-	}, wf, in)
+	}
+}
+
+func started[Out any](r client.WorkflowRun, err error, in Input) (Run[Out], error) {
 	if err != nil {
 		return Run[Out]{}, models.Wrap(models.Unavailable, err, "%s was not started: the workflow engine does not answer; try again in a moment", in.WorkflowID())
 	}

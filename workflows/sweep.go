@@ -25,6 +25,7 @@ type SweepResult struct {
 	Reachable bool // LiteLLM answers
 	Lapsed    int  // proposals that nobody answered in time
 	Removals  int  // approved proposals started again
+	Users     bool // users were waiting, and are followed now
 	Schedule  bool // the sync schedule had to be told to Temporal
 }
 
@@ -49,20 +50,45 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 		}
 		res.Removals++
 	}
+	if res.Reachable && knows(ctx, changeSweepUsers) {
+		if res.Users, err = sweepUsers(ctx); err != nil {
+			return res, err
+		}
+	}
 	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d.", res.Reachable, res.Lapsed, res.Removals))
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t.",
+		res.Reachable, res.Lapsed, res.Removals, res.Users))
 	return res, err
+}
+
+// sweepUsers starts ReconcileUsers if there is anybody for it.
+func sweepUsers(ctx workflow.Context) (bool, error) {
+	found, err := local(ctx, "See whether users wait whom LiteLLM does not follow", users.UnsettledUsers, activities.UnsettledUsersInput{Limit: 1})
+	if err != nil || len(found.IDs) == 0 {
+		return false, err
+	}
+	return true, begin(ctx, ReconcileUsers, ReconcileUsersInput{})
 }
 
 // begin starts wf as a child that outlives its parent, unless it runs already.
 func begin[In Input](ctx workflow.Context, wf any, in In) error {
+	return begun(ctx, launch(ctx, wf, in))
+}
+
+// launch has wf started as a child that outlives its parent.
+func launch[In Input](ctx workflow.Context, wf any, in In) workflow.ChildWorkflowFuture {
 	ctx = workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:        in.WorkflowID(),
 		ParentClosePolicy: enums.PARENT_CLOSE_POLICY_ABANDON,
 		StaticSummary:     brief(in.Summary()),
 	})
-	err := workflow.ExecuteChildWorkflow(ctx, wf, in).GetChildWorkflowExecution().Get(ctx, nil)
+	return workflow.ExecuteChildWorkflow(ctx, wf, in)
+}
+
+// begun waits until a child has started. One that runs already is as good.
+func begun(ctx workflow.Context, run workflow.ChildWorkflowFuture) error {
+	err := run.GetChildWorkflowExecution().Get(ctx, nil)
 	if temporal.IsWorkflowExecutionAlreadyStartedError(err) {
 		return nil
 	}

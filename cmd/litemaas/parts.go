@@ -66,5 +66,9 @@ func (p *parts) worker() worker.Worker {
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},
+		Users:       &activities.Users{Store: p.store, Proxy: p.proxy},
+		Sessions:    &activities.Sessions{Store: p.store},
+		AuditLog:    &activities.AuditLog{Store: p.store},
+		SigningKeys: &activities.SigningKeys{},
 	})
 }

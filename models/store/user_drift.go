@@ -13,6 +13,11 @@ import (
 // stagedUser are the columns of sync_staged_users.
 var stagedUser = []string{"run_id", "id", "email", "alias", "role", "max_budget", "budget_duration", "tpm_limit", "rpm_limit"}
 
+// ReportUsers records how many of LiteLLM's users a run has read so far.
+func (s *Store) ReportUsers(ctx context.Context, runID uuid.UUID, listed int) error {
+	return s.exec(ctx, "sync run", "UPDATE sync_runs SET users_listed = ? WHERE id = ? AND users_compared_at IS NULL", listed, runID)
+}
+
 // StageUsers puts LiteLLM's users, as read, beside ours, for CompareUsers. Staging a run again
 // replaces what was staged; a user who was read twice counts once. It is Conflict when the run
 // has ended.

@@ -1,0 +1,81 @@
+package activities_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/models/store/storetest"
+)
+
+// Sessions go when they may no longer be looked at, sign-ins that nobody came back from at once.
+func TestExpireSessions(t *testing.T) {
+	s := storetest.New(t)
+	u, err := s.SignIn(t.Context(), person("ada"), models.Initials{}, models.Origin{})
+	require.NoError(t, err)
+	for _, left := range []time.Duration{-time.Minute, time.Hour} {
+		_, err := s.CreateSession(t.Context(), models.Session{UserID: u.ID, Provider: "oidc", AuthTime: time.Now(), ExpiresAt: time.Now().Add(left)}, nil, models.System("test"))
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.PutLoginState(t.Context(), models.LoginState{StateHash: "a", ExpiresAt: time.Now().Add(-time.Second)}))
+	for _, tc := range []struct {
+		keep time.Duration
+		want activities.ExpireSessionsResult
+	}{
+		{time.Hour, activities.ExpireSessionsResult{LoginStates: 1}},
+		{time.Second, activities.ExpireSessionsResult{Sessions: 1}},
+		{time.Second, activities.ExpireSessionsResult{}},
+	} {
+		got, err := (&activities.Sessions{Store: s, Keep: tc.keep}).ExpireSessions(t.Context(), activities.ExpireSessionsInput{})
+		require.NoError(t, err)
+		require.Equal(t, tc.want, got)
+	}
+}
+
+// The months to come are made once; those that are too old go once, and the chain still holds.
+func TestAuditMonths(t *testing.T) {
+	url := storetest.URL(t)
+	s, err := store.Open(t.Context(), store.Config{URL: models.SecretOf(url), MaxConns: 4})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	kept := &activities.AuditLog{Store: s}
+	made, err := kept.PrepareAudit(t.Context(), activities.PrepareAuditInput{})
+	require.NoError(t, err)
+	require.Equal(t, 1, made.Partitions, "the migration made two of the three")
+	made, err = kept.PrepareAudit(t.Context(), activities.PrepareAuditInput{})
+	require.NoError(t, err)
+	require.Zero(t, made.Partitions)
+
+	ago := time.Now().UTC().AddDate(0, -3, 0)
+	_, err = storetest.SQL(t, url).Exec(`SELECT make_audit_partition(date_trunc('month', $1::timestamptz), date_trunc('month', $1::timestamptz) + interval '1 month', false)`, ago)
+	require.NoError(t, err)
+	dropped, err := kept.DropAudit(t.Context(), activities.DropAuditInput{})
+	require.NoError(t, err)
+	require.Empty(t, dropped.Partitions, "for ever")
+	old := &activities.AuditLog{Store: s, Retention: 30 * 24 * time.Hour}
+	dropped, err = old.DropAudit(t.Context(), activities.DropAuditInput{})
+	require.NoError(t, err)
+	require.Len(t, dropped.Partitions, 1)
+	dropped, err = old.DropAudit(t.Context(), activities.DropAuditInput{})
+	require.NoError(t, err)
+	require.Empty(t, dropped.Partitions)
+	report, err := s.VerifyAudit(t.Context(), models.AuditMark{})
+	require.NoError(t, err)
+	require.Empty(t, report.Breaks)
+}
+
+// Keys are made where they can be sealed.
+func TestRotateSigningKeys(t *testing.T) {
+	asked := 0
+	for _, keys := range []*activities.SigningKeys{{}, {Rotate: func(context.Context) error { asked++; return nil }}} {
+		res, err := keys.RotateSigningKeys(t.Context(), activities.RotateSigningKeysInput{})
+		require.NoError(t, err)
+		require.Equal(t, keys.Rotate != nil, res.Able)
+	}
+	require.Equal(t, 1, asked)
+}

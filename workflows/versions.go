@@ -1,0 +1,15 @@
+package workflows
+
+import "go.temporal.io/sdk/workflow"
+
+// The changes of workflows that may be running when they come, by the names under which runs
+// remember them. A name is never taken from this list while a run from before it may replay.
+const (
+	changeSyncUsers  = "full-sync-users" // FullSync compares users
+	changeSweepUsers = "sweep-users"     // Sweep starts ReconcileUsers
+)
+
+// knows reports whether the run has got a change: it did not come to the place before it.
+func knows(ctx workflow.Context, change string) bool {
+	return workflow.GetVersion(ctx, change, workflow.DefaultVersion, 1) >= 1
+}
