@@ -1,7 +1,6 @@
 package activities_test
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -67,15 +66,4 @@ func TestAuditMonths(t *testing.T) {
 	report, err := s.VerifyAudit(t.Context(), models.AuditMark{})
 	require.NoError(t, err)
 	require.Empty(t, report.Breaks)
-}
-
-// Keys are made where they can be sealed.
-func TestRotateSigningKeys(t *testing.T) {
-	asked := 0
-	for _, keys := range []*activities.SigningKeys{{}, {Rotate: func(context.Context) error { asked++; return nil }}} {
-		res, err := keys.RotateSigningKeys(t.Context(), activities.RotateSigningKeysInput{})
-		require.NoError(t, err)
-		require.Equal(t, keys.Rotate != nil, res.Able)
-	}
-	require.Equal(t, 1, asked)
 }

@@ -2,99 +2,161 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
 	"strings"
+	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
+	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
 )
 
-// access says who may call an endpoint.
-type access string
+// access is what an endpoint asks of its caller. The zero value asks that we know him.
+type access struct {
+	anyone  bool              // nothing: he may be nobody we know
+	account bool              // an account of his own, which an admin key has not
+	need    models.Permission // that one of his roles has; empty: none
+}
 
-const (
-	anyone access = "anyone"
-	admins access = "admins"
-)
+// refuses is why a request may not be made; nil: it may.
+func (a access) refuses(r *request) error {
+	switch {
+	case a.anyone:
+		return nil
+	case r.unknown != nil:
+		return r.unknown
+	case !r.caller.known():
+		return errNobody
+	case a.need != "" && !r.caller.May(a.need):
+		return models.Errorf(models.Forbidden, "Access denied. Required permission: %s", a.need)
+	case a.account && !r.caller.hasAccount():
+		return models.Errorf(models.Forbidden, "Access denied. An admin key has no account of its own")
+	}
+	return nil
+}
 
-// caller is who asks; the zero value is nobody in particular.
+var errNobody = models.Errorf(models.Unauthenticated, "Invalid or missing authentication token")
+
+// caller is who asks; the zero value is nobody we know.
 type caller struct {
-	id    string // as the audit log names him
-	admin bool
+	models.Principal
+	id string // as the audit log names him
 
 	user, team, apiKey string // what his requests count against; empty where he is none
 }
 
-// may reports whether the caller has that access.
-func (c caller) may(a access) bool { return a == anyone || a == admins && c.admin }
-
-// authenticator tells callers by what they bring.
-type authenticator struct{ keys []adminKey }
-
-// adminKey is a configured key, of which only the hash is kept.
-type adminKey struct {
-	hash [sha256.Size]byte
-	name string
+// newCaller is the caller that a principal is. Nobody has a team of his own yet: all are in the
+// default one, which must not be one bucket for everybody.
+func newCaller(p models.Principal) caller {
+	c := caller{Principal: p, id: p.ID()}
+	if c.hasAccount() {
+		c.user = p.UserID.String()
+	} else {
+		c.apiKey = c.id
+	}
+	return c
 }
 
-func newAuthenticator(keys []models.Secret) authenticator {
-	var a authenticator
-	for _, k := range keys {
-		if k.IsZero() {
-			continue
-		}
-		hash := sha256.Sum256([]byte(k.Reveal()))
-		a.keys = append(a.keys, adminKey{hash, "admin-key-" + hex.EncodeToString(hash[:4])})
-	}
-	return a
-}
+func (c caller) known() bool { return c.id != "" }
 
-// caller returns who sends the header Authorization; it is Unauthenticated when that is
-// nobody we know. The time it takes says nothing about the keys.
-func (a authenticator) caller(authorization string) (caller, error) {
-	scheme, key, _ := strings.Cut(authorization, " ")
-	hash := sha256.Sum256([]byte(strings.TrimSpace(key)))
-	var who caller
-	for _, k := range a.keys {
-		if subtle.ConstantTimeCompare(k.hash[:], hash[:]) == 1 {
-			who = caller{id: k.name, admin: true, apiKey: k.name}
-		}
-	}
-	if !strings.EqualFold(scheme, "Bearer") || who.id == "" {
-		return caller{}, models.Errorf(models.Unauthenticated, "Invalid or missing authentication token")
-	}
-	return who, nil
+// hasAccount reports whether the caller is a user; an admin key is none.
+func (c caller) hasAccount() bool { return c.UserID != uuid.Nil }
+
+// authenticator tells callers by what they bring, and keeps account of those it refuses.
+type authenticator struct {
+	*Auth // nil: nobody is known
+	store *store.Store
 }
 
 // identify finds out who sends a request. It answers nothing: what a stranger may do is for
 // guard to say, after his request has been counted.
 func (a authenticator) identify(c *gin.Context) {
-	r := requestOf(c.Request.Context())
-	r.caller, r.unknown = a.caller(c.GetHeader("Authorization"))
+	ctx := c.Request.Context()
+	r := requestOf(ctx)
+	p, err := a.principal(ctx, c.GetHeader("Authorization"))
+	if err != nil {
+		r.unknown = err
+		return
+	}
+	r.caller = newCaller(p)
+	a.Seen.Note(p, r.address())
+}
+
+// principal is who sends the header Authorization.
+func (a authenticator) principal(ctx context.Context, authorization string) (models.Principal, error) {
+	if a.Auth == nil || authorization == "" {
+		return models.Principal{}, errNobody
+	}
+	if _, credential, _ := strings.Cut(authorization, " "); strings.HasPrefix(strings.TrimSpace(credential), models.SecretPrefix) {
+		return models.Principal{}, models.Errorf(models.Unauthenticated, "a key that begins with %s is for LiteLLM: sign in here, or send an admin key", models.SecretPrefix)
+	}
+	return a.Callers.Principal(ctx, authorization)
 }
 
 // guard lets a request through to an endpoint of that access, or answers it. An endpoint for
 // anyone takes a caller whom we do not know for a stranger.
-func guard(need access) gin.HandlerFunc {
+func (a authenticator) guard(need access) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		r := requestOf(c.Request.Context())
-		if r.caller.may(need) {
+		ctx := c.Request.Context()
+		err := need.refuses(requestOf(ctx))
+		if err == nil {
 			return
 		}
-		err := r.unknown
-		if err == nil {
-			err = models.Errorf(models.Forbidden, "Access denied")
-		} else {
+		a.refused(ctx, err)
+		p := fail(ctx, err)
+		if p.Status == http.StatusUnauthorized {
 			c.Header("WWW-Authenticate", `Bearer realm="litemaas"`)
 		}
-		answer(c, fail(c.Request.Context(), err))
+		if errors.Is(err, auth.ErrTokenExpired) {
+			p.Code, p.Envelope.Code = "TOKEN_EXPIRED", "TOKEN_EXPIRED"
+		}
+		answer(c, p)
+	}
+}
+
+// auditWithin is how long writing down a refusal may hold up its answer.
+const auditWithin = 2 * time.Second
+
+// refused writes into the audit log that somebody may not do what he asks for: AUTH_DENIED,
+// where we know him, else AUTH_FAILED. That it cannot be written lets nobody in.
+func (a authenticator) refused(ctx context.Context, why error) {
+	r := requestOf(ctx)
+	detail := map[string]any{"method": r.method, "url": r.path, "error": why.Error()}
+	e := models.Event{Failure: why.Error()}
+	switch models.KindOf(why) {
+	case models.Unauthenticated:
+		e.Action, e.ResourceType, e.ResourceID = models.AuditFailed, models.AuditOfAccess, r.method+" "+r.path
+		detail["statusCode"] = http.StatusUnauthorized
+	case models.Forbidden:
+		e.Action, e.ResourceType = models.AuditDenied, models.AuditOfSecurity
+		detail["statusCode"], detail["userRoles"] = http.StatusForbidden, r.caller.Roles
+	default:
+		return
+	}
+	e.Detail = detail
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWithin)
+	defer cancel()
+	if err := a.store.Audit(ctx, actor(ctx), e); err != nil {
+		slog.ErrorContext(ctx, "a refusal is not in the audit log", "action", e.Action, "request_id", r.id, "error", err)
 	}
 }
 
 // actor is the caller as the audit log names him.
 func actor(ctx context.Context) models.Actor {
-	return models.Actor{ID: requestOf(ctx).caller.id, Via: "api"}
+	c := requestOf(ctx).caller
+	if !c.known() {
+		return models.Nobody(origin(ctx))
+	}
+	return c.Actor(origin(ctx))
+}
+
+// origin is where the request of ctx comes from.
+func origin(ctx context.Context) models.Origin {
+	r := requestOf(ctx)
+	return models.Origin{IP: r.address(), UserAgent: r.agent, RequestID: r.id}
 }

@@ -13,12 +13,30 @@ import (
 	"github.com/litemaas/litemaas/models"
 )
 
-// who says what a route answers to whom; 0 stands for anything but 401 and 403.
-type who struct{ nobody, wrongKey, admin int }
+// The callers of the table.
+const (
+	nobody       = "nobody"
+	unknown      = "a wrong token"
+	aKey         = "a user's API key"
+	adminsKey    = "an admin key"
+	readonly     = models.RoleReadonly
+	user         = models.RoleUser
+	adminReading = models.RoleAdminReadonly
+	admin        = models.RoleAdmin
+	auditor      = "auditor" // a role that somebody made: admin:audit, users:read, and what readonly may
+)
+
+// who lists those that a route lets through; the others are answered 401 when we do not know
+// them, else 403.
+type who []string
 
 var (
-	everybody  = who{0, 0, 0}
-	adminsOnly = who{401, 401, 0}
+	users     = who{readonly, user, adminReading, admin, auditor}
+	somebody  = append(users, adminsKey)
+	everybody = append(somebody, nobody, unknown, aKey)
+	viewers   = who{adminReading, admin, adminsKey}
+	auditors  = append(viewers, auditor)
+	admins    = who{admin, adminsKey}
 )
 
 // access is who may do what: every route has a line.
@@ -30,24 +48,24 @@ var access = map[string]who{
 	"GET /api/v1/health/live":             everybody,
 	"GET /api/v1/health/ready":            everybody,
 	"GET /api/v1/health/metrics":          everybody,
-	"GET /api/v1/health/status":           adminsOnly,
+	"GET /api/v1/health/status":           admins,
 	"GET /api/v1/models":                  everybody,
 	"GET /api/v1/models/:id":              everybody,
 	"GET /api/v1/models/providers":        everybody,
 	"GET /api/v1/models/capabilities":     everybody,
 	"GET /api/v1/models/health":           everybody,
-	"GET /api/v1/models/validate":         adminsOnly,
-	"GET /api/v1/models/sync/stats":       adminsOnly,
-	"POST /api/v1/models/sync":            adminsOnly,
-	"POST /api/v1/models/refresh":         adminsOnly,
-	"POST /api/v1/models/:id/refresh":     adminsOnly,
-	"GET /api/v1/sync/runs":               adminsOnly,
-	"GET /api/v1/sync/runs/:id":           adminsOnly,
-	"POST /api/v1/sync/runs/:id/decision": adminsOnly,
-	"GET /api/v1/sync/schedule":           adminsOnly,
-	"PUT /api/v1/sync/schedule":           adminsOnly,
-	"POST /api/v1/sync/schedule/trigger":  adminsOnly,
-	"GET /api/v1/sync/health":             adminsOnly,
+	"GET /api/v1/models/validate":         somebody,
+	"GET /api/v1/models/sync/stats":       somebody,
+	"POST /api/v1/models/sync":            admins,
+	"POST /api/v1/models/refresh":         admins,
+	"POST /api/v1/models/:id/refresh":     admins,
+	"GET /api/v1/sync/runs":               admins,
+	"GET /api/v1/sync/runs/:id":           admins,
+	"POST /api/v1/sync/runs/:id/decision": admins,
+	"GET /api/v1/sync/schedule":           admins,
+	"PUT /api/v1/sync/schedule":           admins,
+	"POST /api/v1/sync/schedule/trigger":  admins,
+	"GET /api/v1/sync/health":             admins,
 	"GET /health":                         everybody,
 	"GET /health/live":                    everybody,
 	"GET /health/ready":                   everybody,
@@ -57,12 +75,99 @@ var access = map[string]who{
 	"GET /docs/yaml":                      everybody,
 	"GET /docs/static/:file":              everybody,
 	"GET /openapi.json":                   everybody,
+
+	"POST /api/auth/login":                    everybody,
+	"GET /api/auth/callback":                  everybody,
+	"POST /api/auth/refresh":                  everybody,
+	"POST /api/v1/auth/refresh":               everybody,
+	"POST /api/auth/validate":                 everybody,
+	"POST /api/auth/logout":                   somebody,
+	"GET /api/auth/sessions":                  users,
+	"DELETE /api/auth/sessions":               users,
+	"DELETE /api/auth/sessions/:sessionId":    users,
+	"GET /api/auth/mock-users":                everybody,
+	"GET /api/auth/mock-login":                everybody,
+	"POST /api/auth/dev-token":                everybody,
+	"GET /.well-known/jwks.json":              everybody,
+	"GET /api/v1/auth/me":                     somebody,
+	"GET /api/v1/auth/profile":                users,
+	"GET /api/v1/users/me":                    users,
+	"PATCH /api/v1/users/me":                  users,
+	"GET /api/v1/users/me/activity":           users,
+	"GET /api/v1/users/me/stats":              users,
+	"GET /api/v1/users":                       auditors,
+	"PATCH /api/v1/users/:id":                 admins,
+	"GET /api/v1/admin/users":                 viewers,
+	"GET /api/v1/admin/users/:id":             auditors,
+	"POST /api/v1/admin/users/:id/deactivate": admins,
+	"POST /api/v1/admin/users/:id/reinstate":  admins,
+	"GET /api/rbac/roles":                     viewers,
+	"POST /api/rbac/roles":                    admins,
+	"PUT /api/rbac/roles/:id":                 admins,
+	"DELETE /api/rbac/roles/:id":              admins,
+	"POST /api/rbac/assign":                   admins,
+	"POST /api/rbac/unassign":                 admins,
+	"GET /api/rbac/permissions":               viewers,
+	"GET /api/rbac/permissions/me":            somebody,
+	"POST /api/rbac/permissions/check":        somebody,
+	"POST /api/rbac/permissions/check-bulk":   somebody,
+	"GET /api/v1/admin/audit":                 auditors,
+	"GET /api/v1/admin/audit/actions":         auditors,
+	"GET /api/v1/admin/audit/categories":      auditors,
+	"GET /api/v1/admin/audit/export":          auditors,
+	"GET /api/v1/admin/auth/info":             viewers,
 }
 
-// Every route has a line in the table, and answers as it says.
+// others are the routes that name what belongs to a user: to others it is not there, whatever
+// they may. The value is the path of somebody's thing.
+var others = map[string]func(t *testing.T, s system) string{
+	"DELETE /api/auth/sessions/:sessionId": func(t *testing.T, s system) string {
+		t.Helper()
+		s.as(t, "somebody", user)
+		sessions, err := s.Store.Sessions(t.Context(), s.user(t, "somebody").ID)
+		require.NoError(t, err)
+		return "/api/auth/sessions/" + sessions[0].ID.String()
+	},
+}
+
+// headers are what the callers send: a token for each, made anew, as signing out is a route too.
+func (s system) headers(t *testing.T, caller string) []string {
+	t.Helper()
+	switch caller {
+	case nobody:
+		return []string{"", "Bearer", "Bearer ", "Basic " + adminKey}
+	case unknown:
+		return []string{"Bearer ltm_admin_wrong", "Bearer " + adminKey + "x", s.as(t, user, user) + "x", "Bearer eyJhbGciOiJub25lIn0.e30."}
+	case aKey:
+		return []string{"Bearer sk-0123456789abcdef012345", "bearer sk-" + strings.Repeat("0", 64)}
+	case adminsKey:
+		return []string{"Bearer " + adminKey, "bearer ltm_admin_another"}
+	case auditor:
+		return []string{s.as(t, auditor)} // who is there already
+	default:
+		return []string{s.as(t, caller, caller)}
+	}
+}
+
+// audits makes the role of the auditor, and somebody who has it and no other.
+func (s system) audits(t *testing.T) {
+	t.Helper()
+	all, by := models.Permissions{models.Everything}, models.System("test")
+	_, err := s.Store.CreateRole(t.Context(), models.Role{
+		ID: auditor, Permissions: models.Permissions{"admin:audit", "users:read"}, Inherits: []string{readonly},
+	}, by, all)
+	require.NoError(t, err)
+	s.as(t, auditor)
+	_, err = s.Store.SetUserRoles(t.Context(), s.user(t, auditor).ID, []string{auditor}, by, all)
+	require.NoError(t, err)
+}
+
+// Every route has a line in the table, and answers each caller as it says.
 func TestWhoMayDoWhat(t *testing.T) {
 	s := idle(t)
-	fill := strings.NewReplacer("runs/:id", "runs/"+uuid.NewString(), ":id", "gpt-4o", ":file", "swagger-ui.css")
+	s.audits(t)
+	fill := strings.NewReplacer("runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
+		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
 	for _, r := range api.Routes(s.Server) {
 		method, path, _ := strings.Cut(r, " ")
@@ -74,25 +179,27 @@ func TestWhoMayDoWhat(t *testing.T) {
 		t.Run(r, func(t *testing.T) {
 			may, ok := access[line]
 			require.True(t, ok, "say in the table who may call it")
-			for _, tc := range []struct {
-				header string
-				want   int
-			}{
-				{"", may.nobody},
-				{"Bearer ltm_admin_wrong", may.wrongKey},
-				{"Bearer " + adminKey + "x", may.wrongKey},
-				{"Basic " + adminKey, may.wrongKey},
-				{"Bearer", may.wrongKey},
-				{"Bearer " + adminKey, may.admin},
-				{"bearer ltm_admin_another", may.admin},
-			} {
-				rep := s.call(t, method, fill.Replace(path), "", "Authorization", tc.header)
-				if tc.want != 0 {
-					rep.problem(tc.want, "UNAUTHORIZED")
-					require.Equal(t, `Bearer realm="litemaas"`, rep.Header().Get("WWW-Authenticate"))
-					continue
+			for _, caller := range everybody {
+				for _, header := range s.headers(t, caller) {
+					rep := s.by(t, header, method, fill.Replace(path), "")
+					switch {
+					case slices.Contains(may, caller):
+						require.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, rep.Code, "%s: %s", caller, rep.Body)
+					case slices.Contains(somebody, caller):
+						rep.problem(http.StatusForbidden, "FORBIDDEN")
+						require.Contains(t, rep.at("message"), "Access denied. ", caller)
+					default:
+						rep.problem(http.StatusUnauthorized, "UNAUTHORIZED")
+						require.Equal(t, `Bearer realm="litemaas"`, rep.Header().Get("WWW-Authenticate"), caller)
+					}
 				}
-				require.NotContains(t, []int{http.StatusUnauthorized, http.StatusForbidden}, rep.Code, tc.header)
+			}
+			if somebodys := others[line]; somebodys != nil {
+				for _, caller := range users {
+					s.by(t, s.headers(t, caller)[0], method, somebodys(t, s), "").problem(http.StatusNotFound, "NOT_FOUND")
+				}
+			} else {
+				require.NotContains(t, line, ":sessionId", "say whose it is")
 			}
 		})
 	}
@@ -104,9 +211,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 
 // Without a configured key nobody is an admin: not even who sends none, or an empty one.
 func TestNoAdminKeys(t *testing.T) {
-	srv := &api.Server{Store: idle(t).Store, Config: api.Config{AdminKeys: []models.Secret{{}}}}
-	s := system{srv, srv.Handler()}
-	for _, header := range []string{"", "Bearer ", "Bearer", " "} {
-		s.call(t, http.MethodGet, "/api/v1/sync/runs", "", "Authorization", header).problem(http.StatusUnauthorized, "UNAUTHORIZED")
+	st := idle(t).Store
+	keyless, err := api.NewAuth(authConfig(), []models.Secret{{}}, st, sealer{})
+	require.NoError(t, err)
+	for _, people := range []*api.Auth{keyless, nil} {
+		srv := &api.Server{Store: st, Auth: people}
+		s := system{srv, srv.Handler()}
+		for _, header := range []string{"", "Bearer ", "Bearer", " "} {
+			s.by(t, header, http.MethodGet, "/api/v1/sync/runs", "").problem(http.StatusUnauthorized, "UNAUTHORIZED")
+		}
 	}
 }

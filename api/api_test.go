@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +20,7 @@ import (
 	"github.com/litemaas/litemaas/activities"
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
 	"github.com/litemaas/litemaas/api"
+	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
@@ -54,8 +57,58 @@ func idle(t *testing.T) system {
 }
 
 func serve(s *store.Store, starter workflows.Starter, schedules workflows.Scheduler) system {
-	srv := &api.Server{Store: s, Temporal: starter, Schedules: schedules, Config: config(), Version: "1.2.3"}
+	cfg := config()
+	people, err := api.NewAuth(authConfig(), cfg.AdminKeys, s, sealer{})
+	if err != nil {
+		panic(err) // the configuration is ours
+	}
+	srv := &api.Server{Store: s, Temporal: starter, Schedules: schedules, Auth: people, Config: cfg, Version: "1.2.3"}
 	return system{srv, srv.Handler()}
+}
+
+// authConfig lets one sign in as anybody.
+func authConfig() auth.Config {
+	return auth.Config{
+		Provider: auth.ProviderMock, Development: true, CallbackURL: "http://localhost:8081/api/auth/callback",
+		FrontendURL: "http://localhost:8081", CORSOrigins: config().CORSOrigins,
+	}
+}
+
+// sealer seals so that a test can see whether it was opened with what it was sealed to.
+type sealer struct{}
+
+func (sealer) Seal(plain, associated []byte) ([]byte, error) {
+	return slices.Concat(associated, []byte{0}, plain), nil
+}
+
+func (sealer) Open(sealed, associated []byte) ([]byte, error) {
+	plain, ok := bytes.CutPrefix(sealed, append(slices.Clone(associated), 0))
+	if !ok {
+		return nil, errors.New("it was sealed to something else")
+	}
+	return plain, nil
+}
+
+// as is the header Authorization of a user of that name, with these roles if he is new.
+func (s system) as(t *testing.T, username string, roles ...string) string {
+	t.Helper()
+	g, err := s.Auth.Flow.DevToken(t.Context(), username, roles, models.Origin{})
+	require.NoError(t, err)
+	return "Bearer " + g.Access.Reveal()
+}
+
+// user is the user of that name.
+func (s system) user(t *testing.T, username string) models.User {
+	t.Helper()
+	u, err := s.Store.UserNamed(t.Context(), username)
+	require.NoError(t, err)
+	return u
+}
+
+// by sends a request with that header Authorization.
+func (s system) by(t *testing.T, who, method, path, body string) reply {
+	t.Helper()
+	return s.call(t, method, path, body, "Authorization", who)
 }
 
 // running is an API with everything behind it: a worker on a real Temporal server, and a
@@ -71,10 +124,11 @@ func running(t *testing.T) (system, *litellmtest.Proxy, client.Client) {
 		},
 		Proposals: &activities.Proposals{Store: db},
 		Probes:    &activities.Probes{Store: db, Proxy: llm},
+		Users:     &activities.Users{Store: db, Proxy: llm},
+		Sessions:  &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db},
 		Schedules: &activities.Schedules{Store: db, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, c.ScheduleClient(), to)
 		}},
-		Users: &activities.Users{Store: db, Proxy: llm},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 
+	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
 )
 
@@ -46,7 +47,8 @@ type configResponse struct {
 		Environment          string   `json:"environment" enum:"development,production"`
 		Currency             currency `json:"currency" doc:"How amounts of money are shown."`
 		LiteLLMAPIURL        string   `json:"litellmApiUrl" doc:"Where keys are used."`
-		AuthMode             string   `json:"authMode" enum:"oauth,mock"`
+		AuthMode             string   `json:"authMode" enum:"oauth,mock" doc:"mock, in development: one may be anybody."`
+		AuthProvider         string   `json:"authProvider,omitempty" enum:"oidc,openshift,mock"`
 	}
 }
 
@@ -64,6 +66,12 @@ func (s *Server) getConfig(context.Context, *struct{}) (*configResponse, error) 
 	out := &configResponse{}
 	out.Body.Version, out.Body.Environment = s.Version, s.Config.Environment
 	out.Body.LiteLLMAPIURL, out.Body.AuthMode = s.Config.LiteLLMPublicURL, "oauth"
+	if s.Auth != nil {
+		out.Body.AuthProvider = s.Auth.config.Provider
+	}
+	if out.Body.AuthProvider == auth.ProviderMock {
+		out.Body.AuthMode = auth.ProviderMock
+	}
 	out.Body.UsageCacheTTLMinutes = usageCacheTTL
 	out.Body.Currency = currency{Code: "USD", Symbol: "$", Name: "US Dollar"} // what LiteLLM counts in
 	return out, nil

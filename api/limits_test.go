@@ -33,12 +33,12 @@ func (c *clock) now() time.Time          { return time.Unix(1e9, c.passed.Load()
 func (c *clock) forward(d time.Duration) { c.passed.Add(int64(d)) }
 
 // limited is an API with those limits, counted by a clock.
-func limited(class string) (system, *clock) {
-	c := &clock{}
-	cfg := config()
-	cfg.Limits, cfg.TrustedProxies = limits, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
-	srv := &api.Server{Temporal: &away{}, Schedules: &away{}, Config: cfg, Counter: ratelimit.NewMemory(c.now)}
-	return system{srv, api.WithRoute(srv, class)}, c
+func limited(t *testing.T, class string) (system, *clock) {
+	t.Helper()
+	c, s := &clock{}, idle(t)
+	s.Config.Limits, s.Config.TrustedProxies = limits, []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	s.Counter = ratelimit.NewMemory(c.now)
+	return system{s.Server, api.WithRoute(s.Server, class)}, c
 }
 
 // lets requires that so many requests pass, and no more; it returns the answer to the next.
@@ -59,19 +59,19 @@ func TestWhoIsCounted(t *testing.T) {
 	none := []string{"Authorization", ""}
 	from := func(ip string) []string { return append([]string{"X-Forwarded-For", ip}, none...) }
 	t.Run("strangers by their address", func(t *testing.T) {
-		s, _ := limited("")
+		s, _ := limited(t, "")
 		s.lets(t, 3, path, from("198.51.100.1")...)
 		s.lets(t, 3, path, from("198.51.100.2")...)
 		s.lets(t, 0, "/api/v1", from("198.51.100.1")...)
 	})
 	t.Run("strangers of IPv6 by their network", func(t *testing.T) {
-		s, _ := limited("")
+		s, _ := limited(t, "")
 		s.lets(t, 3, path, from("2001:db8::1")...)
 		s.lets(t, 0, path, from("2001:db8::2:2")...)
 		s.lets(t, 3, path, from("2001:db8:0:1::1")...)
 	})
 	t.Run("who says it wrongly is a stranger", func(t *testing.T) {
-		s, _ := limited("")
+		s, _ := limited(t, "")
 		for range 3 {
 			s.call(t, http.MethodGet, "/api/v1/sync/runs", "", "Authorization", "Bearer ltm_admin_wrong").problem(http.StatusUnauthorized, "UNAUTHORIZED")
 		}
@@ -79,14 +79,14 @@ func TestWhoIsCounted(t *testing.T) {
 		s.lets(t, 0, path, none...)
 	})
 	t.Run("a key wherever it is, and not by its address", func(t *testing.T) {
-		s, _ := limited("")
+		s, _ := limited(t, "")
 		s.lets(t, 3, path, none...)
 		s.lets(t, 5, path)
 		s.lets(t, 0, path, "X-Forwarded-For", "198.51.100.9")
 		s.lets(t, 5, path, "Authorization", "Bearer ltm_admin_another")
 	})
 	t.Run("paths that are none", func(t *testing.T) {
-		s, _ := limited("")
+		s, _ := limited(t, "")
 		s.lets(t, 3, "/api/v1/nothing", none...)
 		s.lets(t, 0, path, none...)
 	})
@@ -115,8 +115,7 @@ func TestWhoIsCounted(t *testing.T) {
 
 // What probes and the web UI need before anything else is not counted.
 func TestNotCounted(t *testing.T) {
-	s, _ := limited("")
-	s.Store = idle(t).Store
+	s, _ := limited(t, "")
 	for _, path := range []string{
 		"/api/v1/config", "/api/v1/config/admin-analytics", "/api/v1/health", "/api/v1/health/live", "/health", "/health/live", "/health/ready", "/health/metrics",
 	} {
@@ -144,7 +143,7 @@ func TestLimitsOfTheirOwn(t *testing.T) {
 		{"export", 1, "RATE_LIMITED", `"export";q=1;w=60`},
 	} {
 		t.Run(tc.class, func(t *testing.T) {
-			s, _ := limited(tc.class)
+			s, _ := limited(t, tc.class)
 			rep := s.lets(t, tc.lets, "/api/v1/limited")
 			rep.problem(http.StatusTooManyRequests, tc.code)
 			require.Equal(t, tc.policy, rep.Header().Get("RateLimit-Policy"))
@@ -157,7 +156,7 @@ func TestLimitsOfTheirOwn(t *testing.T) {
 
 // Every answer that was counted says what is left, by LiteMaaS's names and the IETF's.
 func TestLimitHeaders(t *testing.T) {
-	s, c := limited("")
+	s, c := limited(t, "")
 	require.Contains(t, s.call(t, http.MethodGet, "/api/v1", "", "Origin", "http://localhost:3000").Header().Get("Access-Control-Expose-Headers"), "Ratelimit-Remaining")
 	c.forward(time.Minute)
 	for _, want := range []struct {
@@ -187,7 +186,7 @@ func TestLimitHeaders(t *testing.T) {
 
 // Too many requests are answered in the one shape, with what LiteMaaS's web UI looks for.
 func TestTooManyRequests(t *testing.T) {
-	s, c := limited("")
+	s, c := limited(t, "")
 	s.lets(t, 3, "/api/v1", "Authorization", "")
 	c.forward(500 * time.Millisecond)
 	rep := s.call(t, http.MethodGet, "/api/v1", "", "Authorization", "")

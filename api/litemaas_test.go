@@ -17,6 +17,7 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 		"supportsParallelFunctionCalling supportsToolChoice supportsChat supportsEmbeddings supportsTokenize supportsConvert restrictedAccess"
 	const list = "pagination.page pagination.limit pagination.total pagination.totalPages"
 	const failure = "error.code error.message error.statusCode error.details.suggestion error.requestId error.timestamp"
+	ada := strings.TrimPrefix(s.as(t, "ada@example.com", user), "Bearer ")
 	for _, tc := range []struct {
 		name, method, path, body, key string
 		status                        int
@@ -48,6 +49,41 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 		{"models.providers", "GET", "/api/v1/models/providers", "", "", 200, "providers.0.name providers.0.displayName providers.0.modelCount providers.0.capabilities"},
 		{"capabilities", "GET", "/api/v1/models/capabilities", "", "", 200, "capabilities.0.name capabilities.0.displayName capabilities.0.description capabilities.0.modelCount"},
 		{"the root", "GET", "/api/v1/", "", "", 200, "name version description docs"},
+		{"login.start.user", "POST", "/api/auth/login", "{}", "", 200, "authUrl"},
+		{"me.user", "GET", "/api/v1/auth/me", "", ada, 200, "id username email name roles"},
+		{"me.admin-api-key", "GET", "/api/v1/auth/me", "", adminKey, 200, "id username email name roles"},
+		{"me.unauthenticated", "GET", "/api/v1/auth/me", "", "", 401, "error.code error.message requestId"},
+		{"me.bad-token", "GET", "/api/v1/auth/me", "", "x", 401, "error.code error.message requestId"},
+		{"profile.user", "GET", "/api/v1/auth/profile", "", ada, 200, "id username email roles createdAt fullName"},
+		{"auth.validate.bad", "POST", "/api/auth/validate", `{"token":"x"}`, "", 401, "valid error"},
+		{
+			"auth.dev-token", "POST", "/api/auth/dev-token", `{"username":"user@example.com","roles":["user"]}`, "", 200,
+			"access_token token_type expires_in user.userId user.username user.email user.roles",
+		},
+		{"auth.refresh.bad", "POST", "/api/auth/refresh", `{"refreshToken":"nope"}`, "", 401, "error.code error.message"},
+		{"rbac.roles.user403", "GET", "/api/rbac/roles", "", ada, 403, failure},
+		{"rbac.check", "POST", "/api/rbac/permissions/check", `{"permission":"models:read"}`, ada, 200, "hasPermission permission"},
+		{
+			"users.list.search", "GET", "/api/v1/users?search=ada@", "", adminKey, 200,
+			"data.0.id data.0.username data.0.email data.0.fullName data.0.roles data.0.isActive data.0.lastLoginAt data.0.createdAt " + list,
+		},
+		{"users.me.patch", "PATCH", "/api/v1/users/me", `{"fullName":"Renamed User"}`, ada, 200, "id username email roles createdAt fullName"},
+		{"users.me.stats", "GET", "/api/v1/users/me/stats", "", ada, 200, "lastLogin memberSince"},
+		{
+			"users.me.activity", "GET", "/api/v1/users/me/activity?limit=3", "", ada, 200,
+			"data.0.id data.0.action data.0.resourceType data.0.resourceId data.0.ipAddress data.0.userAgent data.0.metadata data.0.createdAt " + list,
+		},
+		{"the names of users", "GET", "/api/v1/admin/users", "", adminKey, 200, "users.0.userId users.0.username users.0.email total"},
+		{"how people sign in", "GET", "/api/v1/admin/auth/info", "", adminKey, 200, "provider issuer groupsClaim discoveryStatus"},
+		{
+			"audit.list", "GET", "/api/v1/admin/audit?limit=5&excludeResourceTypes=API_ACCESS", "", adminKey, 200,
+			"data.0.id data.0.userId data.0.username data.0.email data.0.action data.0.resourceType data.0.resourceId data.0.success " +
+				"data.0.errorMessage data.0.metadata data.0.ipAddress data.0.createdAt " + list,
+		},
+		{"audit.list.user403", "GET", "/api/v1/admin/audit", "", ada, 403, failure},
+		{"audit.actions", "GET", "/api/v1/admin/audit/actions", "", adminKey, 200, "actions"},
+		{"audit.categories", "GET", "/api/v1/admin/audit/categories", "", adminKey, 200, "categories"},
+		{"logout", "POST", "/api/auth/logout", "", ada, 200, "message logoutUrl"},
 		{"method-not-allowed", "DELETE", "/api/v1/models", "", "", 404, failure},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -71,7 +107,7 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 func TestConfig(t *testing.T) {
 	s := serve(nil, nil, nil)
 	require.Equal(t, map[string]any{
-		"version": "1.2.3", "usageCacheTtlMinutes": 5.0, "environment": "development", "litellmApiUrl": "https://llm.example.com", "authMode": "oauth",
+		"version": "1.2.3", "usageCacheTtlMinutes": 5.0, "environment": "development", "litellmApiUrl": "https://llm.example.com", "authMode": "mock", "authProvider": "mock",
 		"currency": map[string]any{"code": "USD", "symbol": "$", "name": "US Dollar"},
 	}, s.get(t, "/api/v1/config").is(http.StatusOK).body())
 	require.Equal(t, map[string]any{

@@ -35,8 +35,8 @@ type modelResponse struct {
 	IsActive         bool        `json:"isActive" doc:"Whether LiteLLM offers it now."`
 	CreatedAt        time.Time   `json:"createdAt"`
 	UpdatedAt        time.Time   `json:"updatedAt"`
-	APIBase          string      `json:"apiBase,omitempty" doc:"For admins."`
-	BackendModelName string      `json:"backendModelName,omitempty" doc:"For admins."`
+	APIBase          string      `json:"apiBase,omitempty" doc:"For who may change models."`
+	BackendModelName string      `json:"backendModelName,omitempty" doc:"For who may change models."`
 	InputCost        json.Number `json:"inputCostPerToken,omitempty"`
 	OutputCost       json.Number `json:"outputCostPerToken,omitempty"`
 	TPM              *int64      `json:"tpm,omitempty" doc:"Tokens a minute."`
@@ -51,7 +51,7 @@ type modelResponse struct {
 	Tokenize         bool        `json:"supportsTokenize"`
 	Convert          bool        `json:"supportsConvert"`
 	RestrictedAccess bool        `json:"restrictedAccess" doc:"Whether a subscription needs an admin's approval."`
-	LiteLLMModelID   string      `json:"litellmModelId,omitempty" doc:"For admins."`
+	LiteLLMModelID   string      `json:"litellmModelId,omitempty" doc:"For who may change models."`
 
 	Metadata *modelMetadata `json:"metadata,omitempty" doc:"Where one model is read."`
 }
@@ -67,7 +67,7 @@ type pricing struct {
 }
 
 // newModelResponse describes a model to the caller of ctx. Where LiteLLM finds it is for
-// admins: LiteMaaS tells everybody, and with it the addresses of an inner network.
+// who may change it: LiteMaaS tells everybody, and with it the addresses of an inner network.
 func newModelResponse(ctx context.Context, l *models.LLM) modelResponse {
 	input, output := number(l.InputCost), number(l.OutputCost)
 	out := modelResponse{
@@ -77,7 +77,7 @@ func newModelResponse(ctx context.Context, l *models.LLM) modelResponse {
 		InputCost: input, OutputCost: output,
 		TPM: l.TPM, RPM: l.RPM, MaxTokens: l.MaxTokens, RestrictedAccess: l.RestrictedAccess,
 	}
-	if requestOf(ctx).caller.admin {
+	if requestOf(ctx).caller.May("models:write") {
 		out.APIBase, out.BackendModelName, out.LiteLLMModelID = l.APIBase, l.BackendModelName, l.LiteLLMModelID
 	}
 	for _, f := range l.Features {

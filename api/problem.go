@@ -27,7 +27,7 @@ type meaning struct {
 // meanings is the one place where a kind becomes a status. Pending is none: it is no failure.
 var meanings = map[models.Kind]meaning{
 	models.Invalid:         {http.StatusBadRequest, "VALIDATION_ERROR", "Please check your input and try again"},
-	models.Unauthenticated: {http.StatusUnauthorized, "UNAUTHORIZED", "Send a valid key in the header Authorization"},
+	models.Unauthenticated: {http.StatusUnauthorized, "UNAUTHORIZED", "Sign in, or send a valid key in the header Authorization"},
 	models.Forbidden:       {http.StatusForbidden, "FORBIDDEN", "You do not have permission to access this resource"},
 	models.NotFound:        {http.StatusNotFound, "NOT_FOUND", "Please check the URL and try again"},
 	models.Conflict:        {http.StatusConflict, "CONFLICT", ""},
@@ -68,6 +68,7 @@ type problem struct {
 	Details    details  `json:"details"`
 	StatusCode int      `json:"statusCode" example:"400"`
 	RequestID  string   `json:"requestId" doc:"Also in the header X-Request-ID, and in our log."`
+	Valid      *bool    `json:"valid,omitempty" doc:"False, where a token was to be judged."`
 }
 
 type envelope struct {

@@ -64,7 +64,7 @@ func TestOriginIsUsed(t *testing.T) {
 	before := slog.Default()
 	slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
 	defer slog.SetDefault(before)
-	s, _ := limited("")
+	s, _ := limited(t, "")
 	rep := s.call(t, http.MethodGet, "/api/v1", "", "X-Forwarded-For", "203.0.113.7", "X-Forwarded-Proto", "https")
 	require.Contains(t, log.String(), `"ip":"203.0.113.7"`)
 	require.Equal(t, "max-age=31536000", rep.Header().Get("Strict-Transport-Security"))

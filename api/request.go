@@ -28,6 +28,16 @@ type request struct {
 	secure  bool       // the caller sent it by TLS, if only as far as a trusted proxy
 	caller  caller
 	unknown error // why the caller is nobody we know; nil: he is known
+
+	method, path, agent string // as it was sent
+}
+
+// address is the caller's as text; empty, if there is none.
+func (r *request) address() string {
+	if !r.ip.IsValid() {
+		return ""
+	}
+	return r.ip.String()
 }
 
 type requestKey struct{}
@@ -65,6 +75,7 @@ func frame(m *meter, trusted proxies) gin.HandlerFunc {
 			req.id = rand.Text()
 		}
 		req.ip, req.secure = trusted.origin(c.Request)
+		req.method, req.path, req.agent = c.Request.Method, c.Request.URL.Path, c.Request.UserAgent()
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, req))
 		c.Header("X-Request-ID", req.id)
 		for name, value := range headers {

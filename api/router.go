@@ -27,7 +27,7 @@ type router struct {
 
 func newRouter(s *Server, m *meter) *router {
 	cfg := s.Config
-	r := &router{engine: gin.New(), auth: newAuthenticator(cfg.AdminKeys), limits: limiter{cfg.Limits, s.counter()}, fixed: map[string]bool{}}
+	r := &router{engine: gin.New(), auth: authenticator{s.Auth, s.Store}, limits: limiter{cfg.Limits, s.counter()}, fixed: map[string]bool{}}
 	r.engine.UseRawPath = true // a model's name may hold an escaped slash
 	r.engine.RedirectTrailingSlash = false
 	r.engine.Use(frame(m, cfg.TrustedProxies), cors(cfg.CORSOrigins), limit)
@@ -46,8 +46,10 @@ func humaConfig() huma.Config {
 	cfg.Info.License = &huma.License{Name: "MIT", Identifier: "MIT"}
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
 		adminKeyScheme: {Type: "http", Scheme: "bearer", Description: "An admin key: ltm_admin_…"},
+		tokenScheme:    {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "The access token of somebody who signed in."},
 	}
 	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[json.Number](), reflect.TypeFor[float64]()) // in the document
+	cfg.Components.Schemas.RegisterTypeAlias(reflect.TypeFor[models.USD](), reflect.TypeFor[float64]())
 	return cfg
 }
 
@@ -70,7 +72,7 @@ func (r *router) Handle(op *huma.Operation, handler func(huma.Context)) {
 	}
 	for _, method := range methods {
 		r.fixed[method+" "+op.Path] = path == op.Path
-		r.engine.Handle(method, path, r.auth.identify, r.limits.count(costs), guard(need),
+		r.engine.Handle(method, path, r.auth.identify, r.limits.count(costs), r.auth.guard(need),
 			func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
 	}
 }
@@ -131,9 +133,13 @@ type endpoint struct {
 }
 
 var (
-	public = endpoint{access: anyone}
-	admin  = endpoint{access: admins}
+	public   = endpoint{access: access{anyone: true}}  // for anybody
+	signedIn = endpoint{}                              // for anybody whom we know
+	person   = endpoint{access: access{account: true}} // for users, about themselves
 )
+
+// may is for those with a permission.
+func may(do models.Permission) endpoint { return endpoint{access: access{need: do}} }
 
 func (e endpoint) get(path, id, summary string) endpoint {
 	return e.at(http.MethodGet, path, id, summary)
@@ -145,6 +151,14 @@ func (e endpoint) post(path, id, summary string) endpoint {
 
 func (e endpoint) put(path, id, summary string) endpoint {
 	return e.at(http.MethodPut, path, id, summary)
+}
+
+func (e endpoint) patch(path, id, summary string) endpoint {
+	return e.at(http.MethodPatch, path, id, summary)
+}
+
+func (e endpoint) delete(path, id, summary string) endpoint {
+	return e.at(http.MethodDelete, path, id, summary)
 }
 
 func (e endpoint) at(method, path, id, summary string) endpoint {
@@ -167,8 +181,17 @@ func (e endpoint) or(status int) endpoint { e.others = append(e.others, status);
 // accepted says that the endpoint always answers 202.
 func (e endpoint) accepted() endpoint { e.status = http.StatusAccepted; return e }
 
-// adminKeyScheme is what the OpenAPI document calls admin keys.
-const adminKeyScheme = "adminKey"
+// created says that the endpoint always answers 201.
+func (e endpoint) created() endpoint { e.status = http.StatusCreated; return e }
+
+// redirects says that the endpoint always sends a browser elsewhere.
+func (e endpoint) redirects() endpoint { e.status = http.StatusFound; return e }
+
+// What the OpenAPI document calls admin keys and access tokens.
+const (
+	adminKeyScheme = "adminKey"
+	tokenScheme    = "accessToken"
+)
 
 // accessKey is where an operation says who may call it, classKey where it says what it costs.
 const (
@@ -184,11 +207,15 @@ func (e endpoint) operation() huma.Operation {
 		Metadata:  map[string]any{accessKey: e.access, classKey: e.class},
 		Responses: map[string]*huma.Response{},
 	}
-	if parts := strings.Split(e.path, "/"); len(parts) > 3 {
-		op.Tags = parts[3:4]
+	if rest, ok := strings.CutPrefix(e.path, "/api/"); ok && rest != "v1" {
+		noun, _, _ := strings.Cut(strings.TrimPrefix(rest, "v1/"), "/")
+		op.Tags = []string{noun}
 	}
-	if e.access != anyone {
-		op.Security = []map[string][]string{{adminKeyScheme: {}}}
+	if !e.access.anyone {
+		op.Security = []map[string][]string{{tokenScheme: {}}}
+		if !e.access.account {
+			op.Security = append(op.Security, map[string][]string{adminKeyScheme: {}})
+		}
 	}
 	return op
 }

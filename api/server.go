@@ -12,6 +12,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"github.com/litemaas/litemaas/api/ratelimit"
+	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/workflows"
 )
@@ -21,6 +22,7 @@ type Server struct {
 	Store     *store.Store
 	Temporal  workflows.Starter
 	Schedules workflows.Scheduler
+	Auth      *Auth // nil: nobody is known
 	Config    Config
 	Counter   ratelimit.Counter // of requests; nil: in memory
 	UI        *UI               // nil: none is served
@@ -41,6 +43,7 @@ func (s *Server) router() *router {
 	m := newMeter(s)
 	r := newRouter(s, m)
 	s.routes(r, m)
+	s.peopleRoutes(r)
 	r.document()
 	return r
 }
@@ -52,7 +55,7 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API: every route, and who may call it.
+// routes is the index of the API, with peopleRoutes: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
@@ -64,26 +67,26 @@ func (s *Server) routes(r *router, m *meter) {
 		route(r, at.get("/health/ready", "healthReady", "See whether requests can be answered").or(http.StatusServiceUnavailable), s.healthReady)
 		route(r, at.get("/health/metrics", "healthMetrics", "Read metrics as Prometheus text"), m.scrape)
 	}
-	route(r, admin.limited(free).get("/api/v1/health/status", "healthStatus", "See how each part is, and how it is configured"), s.healthStatus)
+	route(r, may("admin:health").limited(free).get("/api/v1/health/status", "healthStatus", "See how each part is, and how it is configured"), s.healthStatus)
 
 	route(r, public.get("/api/v1/models", "listModels", "List the models of the catalogue"), s.listModels)
 	route(r, public.get("/api/v1/models/providers", "listProviders", "List the providers of available models"), s.listProviders)
 	route(r, public.get("/api/v1/models/capabilities", "listCapabilities", "List what available models can do"), s.listCapabilities)
 	route(r, public.get("/api/v1/models/health", "modelsHealth", "See whether the catalogue is up to date"), s.modelsHealth)
-	route(r, admin.get("/api/v1/models/validate", "validateModels", "List the models that lack what a user needs to choose"), s.validateModels)
+	route(r, may("models:read").get("/api/v1/models/validate", "validateModels", "List the models that lack what a user needs to choose"), s.validateModels)
 	route(r, public.get("/api/v1/models/{id}", "getModel", "Read a model"), s.getModel)
-	route(r, admin.post("/api/v1/models/sync", "syncModels", "Compare everything with LiteLLM, or join the sync under way").or(http.StatusAccepted), s.syncModels)
-	route(r, admin.get("/api/v1/models/sync/stats", "syncStats", "Count the catalogue"), s.syncStats)
-	route(r, admin.post("/api/v1/models/refresh", "refreshModels", "Compare everything with LiteLLM, but take nothing away").or(http.StatusAccepted), s.refreshModels)
-	route(r, admin.post("/api/v1/models/{id}/refresh", "refreshModel", "Compare one model with LiteLLM").or(http.StatusAccepted), s.refreshModel)
+	route(r, may("models:write").post("/api/v1/models/sync", "syncModels", "Compare everything with LiteLLM, or join the sync under way").or(http.StatusAccepted), s.syncModels)
+	route(r, may("models:read").get("/api/v1/models/sync/stats", "syncStats", "Count the catalogue"), s.syncStats)
+	route(r, may("models:write").post("/api/v1/models/refresh", "refreshModels", "Compare everything with LiteLLM, but take nothing away").or(http.StatusAccepted), s.refreshModels)
+	route(r, may("models:write").post("/api/v1/models/{id}/refresh", "refreshModel", "Compare one model with LiteLLM").or(http.StatusAccepted), s.refreshModel)
 
-	route(r, admin.get("/api/v1/sync/runs", "listSyncRuns", "List sync runs, the newest first"), s.listSyncRuns)
-	route(r, admin.get("/api/v1/sync/runs/{id}", "getSyncRun", "Read a sync run and what it found"), s.getSyncRun)
-	route(r, admin.post("/api/v1/sync/runs/{id}/decision", "decideSyncRun", "Approve or reject the removals that a run proposes").or(http.StatusAccepted), s.decideSyncRun)
-	route(r, admin.get("/api/v1/sync/schedule", "getSyncSchedule", "Read when syncs run by the clock"), s.getSyncSchedule)
-	route(r, admin.put("/api/v1/sync/schedule", "setSyncSchedule", "Change when syncs run by the clock, pause or resume it").or(http.StatusAccepted), s.setSyncSchedule)
-	route(r, admin.post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted(), s.triggerSyncSchedule)
-	route(r, admin.get("/api/v1/sync/health", "syncHealth", "See whether syncs go well, and what waits for a person"), s.syncHealth)
+	route(r, may("models:write").get("/api/v1/sync/runs", "listSyncRuns", "List sync runs, the newest first"), s.listSyncRuns)
+	route(r, may("models:write").get("/api/v1/sync/runs/{id}", "getSyncRun", "Read a sync run and what it found"), s.getSyncRun)
+	route(r, may("models:write").post("/api/v1/sync/runs/{id}/decision", "decideSyncRun", "Approve or reject the removals that a run proposes").or(http.StatusAccepted), s.decideSyncRun)
+	route(r, may("models:write").get("/api/v1/sync/schedule", "getSyncSchedule", "Read when syncs run by the clock"), s.getSyncSchedule)
+	route(r, may("models:write").put("/api/v1/sync/schedule", "setSyncSchedule", "Change when syncs run by the clock, pause or resume it").or(http.StatusAccepted), s.setSyncSchedule)
+	route(r, may("models:write").post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted(), s.triggerSyncSchedule)
+	route(r, may("models:write").get("/api/v1/sync/health", "syncHealth", "See whether syncs go well, and what waits for a person"), s.syncHealth)
 
 	docs := public.under("").hidden()
 	route(r, docs.get("/openapi.json", "openapi", "Read the OpenAPI document"), r.openapiJSON)
@@ -99,6 +102,9 @@ func route[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*O
 	huma.Register(r.api, op, func(ctx context.Context, in *In) (*Out, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
+			if models.KindOf(err) == models.Forbidden && requestOf(ctx).caller.known() {
+				r.auth.refused(ctx, err)
+			}
 			return nil, fail(ctx, err)
 		}
 		return out, nil

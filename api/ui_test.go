@@ -234,7 +234,7 @@ func TestUIOverHTTP(t *testing.T) {
 func TestUIIsNotCounted(t *testing.T) {
 	ui, err := api.OpenUI(built(t))
 	require.NoError(t, err)
-	s, _ := limited("")
+	s, _ := limited(t, "")
 	s.UI = ui
 	s.handler = s.Handler()
 	for range 50 {

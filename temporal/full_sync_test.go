@@ -51,10 +51,9 @@ func start(t *testing.T) system {
 		Schedules: &activities.Schedules{Store: s.store, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, s.client.ScheduleClient(), to)
 		}},
-		Users:       &activities.Users{Store: s.store, Proxy: proxyClient},
-		Sessions:    &activities.Sessions{Store: s.store, Keep: time.Hour},
-		AuditLog:    &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
-		SigningKeys: &activities.SigningKeys{},
+		Users:    &activities.Users{Store: s.store, Proxy: proxyClient},
+		Sessions: &activities.Sessions{Store: s.store, Keep: time.Hour},
+		AuditLog: &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

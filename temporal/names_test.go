@@ -20,7 +20,7 @@ func TestRegisteredNames(t *testing.T) {
 	registerWorkflows(&r)
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
-		Users: &activities.Users{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SigningKeys: &activities.SigningKeys{},
+		Users: &activities.Users{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
@@ -30,7 +30,7 @@ func TestRegisteredNames(t *testing.T) {
 	require.Equal(t, []string{
 		"ApplyUser", "ApplyUsers", "BeginSyncRun", "CompareUsers", "CompleteSyncRun", "DeactivateUser", "DropAudit", "DueProposals",
 		"ExpireSessions", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchModel", "FetchProposed", "FetchUsers", "MergeCatalogue",
-		"ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "RotateSigningKeys", "TellSyncSchedule",
+		"ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "TellSyncSchedule",
 		"UnsettledUsers",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")

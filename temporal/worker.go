@@ -13,14 +13,13 @@ import (
 
 // Activities is every activity the worker offers.
 type Activities struct {
-	SyncRuns    *activities.SyncRuns
-	Proposals   *activities.Proposals
-	Probes      *activities.Probes
-	Schedules   *activities.Schedules
-	Users       *activities.Users
-	Sessions    *activities.Sessions
-	AuditLog    *activities.AuditLog
-	SigningKeys *activities.SigningKeys
+	SyncRuns  *activities.SyncRuns
+	Proposals *activities.Proposals
+	Probes    *activities.Probes
+	Schedules *activities.Schedules
+	Users     *activities.Users
+	Sessions  *activities.Sessions
+	AuditLog  *activities.AuditLog
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -58,5 +57,4 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Users)
 	r.RegisterActivity(a.Sessions)
 	r.RegisterActivity(a.AuditLog)
-	r.RegisterActivity(a.SigningKeys)
 }

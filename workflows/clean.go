@@ -32,8 +32,9 @@ type CleanResult struct {
 const cleanWithin = 10 * time.Minute
 
 // Clean is what the clock does once an hour: sessions that ended, sign-ins nobody came back
-// from, signing keys and months of the audit log go when their time is over; the next key and
-// the next months are made before they are needed. A step that fails holds up no other.
+// from, signing keys and months of the audit log go when their time is over; the months to come
+// are made before they are needed. The next signing key is made by who signs. A step that fails
+// holds up no other.
 func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 	var res CleanResult
 	var failed error
@@ -46,8 +47,6 @@ func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 	res.Made = made.Partitions
 	note(err)
 	res.Expired, err = regular(ctx, "Take away sessions and sign-ins that are over", cleanWithin, sessions.ExpireSessions, activities.ExpireSessionsInput{})
-	note(err)
-	_, err = regular(ctx, "Make the next signing key if it is time", cleanWithin, signingKeys.RotateSigningKeys, activities.RotateSigningKeysInput{})
 	note(err)
 	res.Dropped, err = regular(ctx, "Drop the months of the audit log that are too old", cleanWithin, auditLog.DropAudit, activities.DropAuditInput{})
 	note(err)

@@ -19,21 +19,19 @@ func TestClean(t *testing.T) {
 		var (
 			sessions *activities.Sessions
 			log      *activities.AuditLog
-			keys     *activities.SigningKeys
 			fault    error
 		)
 		if failing {
-			fault = temporal.NewNonRetryableApplicationError("the keyset cannot be read", string(models.Invalid), nil)
+			fault = temporal.NewNonRetryableApplicationError("the rows cannot be read", string(models.Invalid), nil)
 		}
 		env.OnActivity(log.PrepareAudit, mock.Anything, mock.Anything).Return(activities.PrepareAuditResult{Partitions: 1}, nil).Once()
-		env.OnActivity(sessions.ExpireSessions, mock.Anything, mock.Anything).Return(activities.ExpireSessionsResult{Sessions: 2}, nil).Once()
-		env.OnActivity(keys.RotateSigningKeys, mock.Anything, mock.Anything).Return(activities.RotateSigningKeysResult{Able: true}, fault).Once()
+		env.OnActivity(sessions.ExpireSessions, mock.Anything, mock.Anything).Return(activities.ExpireSessionsResult{Sessions: 2}, fault).Once()
 		env.OnActivity(log.DropAudit, mock.Anything, mock.Anything).Return(activities.DropAuditResult{Rows: 3}, nil).Once()
 
 		env.ExecuteWorkflow(workflows.Clean, workflows.CleanInput{})
 
 		if failing {
-			require.ErrorContains(t, env.GetWorkflowError(), "the keyset cannot be read")
+			require.ErrorContains(t, env.GetWorkflowError(), "the rows cannot be read")
 			continue
 		}
 		require.NoError(t, env.GetWorkflowError())

@@ -14,14 +14,13 @@ import (
 // The activities, as nil pointers: workflows only need their names. The worker holds the
 // real ones.
 var (
-	syncRuns    *activities.SyncRuns
-	proposals   *activities.Proposals
-	schedules   *activities.Schedules
-	probes      *activities.Probes
-	users       *activities.Users
-	sessions    *activities.Sessions
-	auditLog    *activities.AuditLog
-	signingKeys *activities.SigningKeys
+	syncRuns  *activities.SyncRuns
+	proposals *activities.Proposals
+	schedules *activities.Schedules
+	probes    *activities.Probes
+	users     *activities.Users
+	sessions  *activities.Sessions
+	auditLog  *activities.AuditLog
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

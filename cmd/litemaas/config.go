@@ -10,6 +10,7 @@ import (
 
 	"github.com/litemaas/litemaas/activities/litellm"
 	"github.com/litemaas/litemaas/api"
+	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/temporal"
@@ -27,6 +28,10 @@ type config struct {
 	Sync        syncConfig      `mapstructure:"sync"`
 	Redis       redisConfig     `mapstructure:"redis"`
 	Limits      api.Limits      `mapstructure:"limits"`
+	Auth        auth.Config     `mapstructure:"auth"`
+	Secrets     secretsConfig   `mapstructure:"secrets"`
+	Users       usersConfig     `mapstructure:"users"`
+	Audit       auditConfig     `mapstructure:"audit"`
 
 	values map[string]value // by key: what was read, and where
 }
@@ -149,5 +154,6 @@ func (c *config) check() error {
 		return models.Errorf(models.Invalid, "sync.jitter is %s (%s): it must be less than sync.interval, %s",
 			c.Sync.Jitter, c.values["sync.jitter"].origin, c.Sync.Interval).On("sync.jitter")
 	}
+	c.completeAuth()
 	return nil
 }

@@ -100,6 +100,50 @@ var settings = []setting{
 	},
 	{key: "database.max_conns", def: "20", kind: number(2, 10_000), what: "Connections that one process opens at most."},
 
+	{
+		key: "auth.provider", kind: oneOf("oidc", "openshift", "mock"),
+		what:    "Who vouches for people. If not set: openshift, as in LiteMaaS, where auth.client_id is set; else nobody can sign\nin, and there are only admin keys. mock believes everybody: for development.",
+		aliases: []alias{{"OAUTH_MOCK_ENABLED", &reading{mockEnabled, "true or false"}}, {"AUTH_PROVIDER", nil}},
+	},
+	{key: "auth.issuer", kind: issuer, aliases: []alias{{"OAUTH_ISSUER", nil}}, what: "The identity provider, as it calls itself; of OpenShift the OAuth server."},
+	{key: "auth.client_id", kind: word, aliases: []alias{{"OAUTH_CLIENT_ID", nil}}, what: "The name that it knows us by."},
+	{key: "auth.client_secret", kind: secret, aliases: []alias{{"OAUTH_CLIENT_SECRET", nil}}, what: "And our password there; a public client has none."},
+	{
+		key: "auth.callback_url", def: "http://localhost:8081/api/auth/callback", kind: httpURL, aliases: []alias{{"OAUTH_CALLBACK_URL", nil}},
+		what: "Where browsers come back to from there: our /api/auth/callback, as they see it.",
+	},
+	{
+		key: "auth.frontend_url", kind: httpURL, aliases: []alias{{"FRONTEND_URL", nil}},
+		what: "The web UI, where sign-ins end; they may end at api.cors_origins too. If not set: where auth.callback_url is.",
+	},
+	{key: "auth.scopes", kind: scopes, aliases: []alias{{"OIDC_SCOPES", nil}}, what: "What we ask of it. If not set: openid, profile and email; of OpenShift user:info and user:check-access."},
+	{key: "auth.groups_claim", def: "groups", kind: word, aliases: []alias{{"OIDC_GROUPS_CLAIM", nil}}, what: "The claim with a person's groups; a.b is b in a."},
+	{key: "auth.openshift_api", kind: httpURL, aliases: []alias{{"OPENSHIFT_API_URL", nil}}, what: "OpenShift's API. If not set, it is derived from auth.issuer."},
+	{key: "auth.max_age", def: "0s", kind: duration(0, 365*day), what: "How old a sign-in at the identity provider may be before it has to ask for the password again. 0s: any."},
+	{key: "auth.initial_admins", kind: names, aliases: []alias{{"INITIAL_ADMIN_USERS", nil}}, what: "Users who are admins, by username. A list, or separated by commas."},
+	{key: "auth.token_issuer", def: "litemaas", kind: word, what: "Who our access tokens say they are from."},
+	{key: "auth.token_lifetime", def: "15m", kind: duration(minute, day), what: "How long an access token is good for a client that refreshes it …"},
+	{
+		key: "auth.web_lifetime", def: "24h", kind: duration(minute, 30*day), aliases: []alias{{"JWT_EXPIRES_IN", expiresIn}},
+		what: "… and for one that does not, as LiteMaaS's web UI. JWT_EXPIRES_IN may be in days, or a number of seconds.",
+	},
+	{key: "auth.refresh_lifetime", def: "168h", kind: duration(minute, 365*day), what: "How long a refresh token waits to be used."},
+	{key: "auth.key_lifetime", def: "720h", kind: duration(hour, 3650*day), what: "How long a key signs tokens, before the next one does."},
+	{key: "auth.accept_hs256", def: "false", kind: boolean, what: "Whether tokens that LiteMaaS issued are good here too, while people move."},
+	{key: "auth.jwt_secret", kind: secret, aliases: []alias{{"JWT_SECRET", nil}}, what: "The secret that those are signed with."},
+
+	{
+		key: "secrets.keyset", kind: keysetText,
+		what: "The keys that seal what nobody may read in the database, as `litemaas keyset new` makes them. All replicas have the\nsame. Who loses them signs in anew, and so does everybody else.",
+	},
+	{key: "secrets.keyset_file", kind: path, what: "A file with that, where secrets.keyset is not set."},
+
+	{key: "users.max_budget", def: "100", kind: budget, aliases: []alias{{"DEFAULT_USER_MAX_BUDGET", nil}}, what: "What a new user may spend at LiteLLM, in dollars."},
+	{key: "users.tpm_limit", def: "100000", kind: limit, aliases: []alias{{"DEFAULT_USER_TPM_LIMIT", nil}}, what: "How many tokens a minute a new user has there."},
+	{key: "users.rpm_limit", def: "120", kind: limit, aliases: []alias{{"DEFAULT_USER_RPM_LIMIT", nil}}, what: "And how many requests."},
+
+	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
+
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},
 	{key: "litellm.public_url", kind: httpURL, what: "LiteLLM, as users and their browsers reach it. If not set: litellm.url."},
 	{

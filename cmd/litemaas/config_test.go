@@ -70,6 +70,11 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, models.SyncSchedule{Interval: time.Hour, Jitter: time.Minute}, c.Sync.schedule())
 	require.Equal(t, models.Guard{MaxRemovedPercent: 20, MinRemoved: 3}, c.Sync.guard())
 	require.Equal(t, 90*24*time.Hour, c.Sync.Retention)
+	require.Empty(t, c.Auth.Provider, "nobody can sign in")
+	require.Equal(t, "http://localhost:8081", c.Auth.FrontendURL)
+	require.Equal(t, 24*time.Hour, c.Auth.WebLifetime)
+	require.Equal(t, models.Limits{MaxBudget: new(100 * models.Dollar), TPM: new(int64(100_000)), RPM: new(int64(120))}, c.Auth.UserLimits)
+	require.Zero(t, c.Audit.Retention)
 	for _, s := range settings {
 		require.False(t, c.configured(s.key), s.key)
 	}
@@ -98,13 +103,24 @@ func aliasNames(s setting) (names []string) {
 	return names
 }
 
+// aliased is a name of LiteMaaS's with a value, and what becomes of it.
+type aliased struct {
+	name, value string
+	want        any
+	got         func(config) any
+}
+
+func (a aliased) test(t *testing.T) {
+	clean(t)
+	t.Setenv(a.name, a.value)
+	c, err := read(t)
+	require.NoError(t, err)
+	require.Equal(t, a.want, a.got(c))
+}
+
 // The names that LiteMaaS operators have in their environment today work.
 func TestAliases(t *testing.T) {
-	for _, tc := range []struct {
-		name, value string
-		want        any
-		got         func(config) any
-	}{
+	for _, tc := range []aliased{
 		{"NODE_ENV", "development", "development", func(c config) any { return c.Environment }},
 		{"NODE_ENV", "test", "development", func(c config) any { return c.Environment }},
 		{"LOG_LEVEL", "warn", "warn", func(c config) any { return c.Log.Level }},
@@ -129,13 +145,7 @@ func TestAliases(t *testing.T) {
 		{"TEMPORAL_TLS", "true", true, func(c config) any { return c.Temporal.TLS }},
 		{"TEMPORAL_UI_URL", "https://ui.example", "https://ui.example", func(c config) any { return c.Temporal.UIURL }},
 	} {
-		t.Run(tc.name+"="+tc.value, func(t *testing.T) {
-			clean(t)
-			t.Setenv(tc.name, tc.value)
-			c, err := read(t)
-			require.NoError(t, err)
-			require.Equal(t, tc.want, tc.got(c))
-		})
+		t.Run(tc.name+"="+tc.value, tc.test)
 	}
 	t.Run("PORT and HOST together", func(t *testing.T) {
 		clean(t)
@@ -156,6 +166,9 @@ func TestEveryKeyByItsName(t *testing.T) {
 				"api.cors_origins": "http://a.example", "api.admin_keys": "ltm_admin_x", "database.url": "postgres://h/d",
 				"litellm.public_url": "http://a.example", "litellm.api_key": "sk-x", "temporal.api_key": "x", "temporal.ui_url": "http://a.example",
 				"api.trusted_proxies": "10.0.0.0/8, ::1", "api.ui_dir": "dist", "redis.url": "redis://h",
+				"auth.provider": "oidc", "auth.issuer": "http://a.example/", "auth.client_id": "x", "auth.client_secret": "x", "auth.frontend_url": "http://a.example",
+				"auth.scopes": "openid, email", "auth.openshift_api": "http://a.example", "auth.initial_admins": "ada, bob", "auth.jwt_secret": "x",
+				"secrets.keyset": newKeyset(t), "secrets.keyset_file": "keyset.json",
 			}[s.key]
 			if good == "" {
 				good = s.def
@@ -297,15 +310,20 @@ func TestSecretsStaySecret(t *testing.T) {
 			"config", "--set", "database.url=postgres://ada:" + hush + "@db.example:5432/maas?sslmode=disable&sslpassword=" + hush, "--set", "litellm.api_key=sk-" + hush,
 			"--set", "api.admin_keys=ltm_admin_" + hush + ",ltm_admin_2" + hush, "--set", "temporal.api_key=" + hush,
 		},
-		"words":                  {"config", "--set", "database.url=host=h user=u password=" + hush},
-		"no port":                {"config", "--set", "database.url=postgres://ada:" + hush + "@h:port/d"},
-		"a bad escape":           {"config", "--set", "database.url=postgres://ada:%zz" + hush + "@h/d"},
-		"a slash":                {"config", "--set", "database.url=postgres://ada:/" + hush + "@h/d"},
-		"a question mark":        {"config", "--set", "database.url=postgres://ada:12?" + hush + "@h/d"},
-		"a hash":                 {"config", "--set", "database.url=postgres://ada:12#" + hush + "@h/d"},
-		"no address":             {"config", "--set", "database.url=" + hush},
-		"a login":                {"config", "--set", "litellm.url=http://ada:" + hush + "@h:4000"},
-		"a login with a slash":   {"config", "--set", "litellm.url=http://ada:/" + hush + "@h:4000"},
+		"words":                {"config", "--set", "database.url=host=h user=u password=" + hush},
+		"no port":              {"config", "--set", "database.url=postgres://ada:" + hush + "@h:port/d"},
+		"a bad escape":         {"config", "--set", "database.url=postgres://ada:%zz" + hush + "@h/d"},
+		"a slash":              {"config", "--set", "database.url=postgres://ada:/" + hush + "@h/d"},
+		"a question mark":      {"config", "--set", "database.url=postgres://ada:12?" + hush + "@h/d"},
+		"a hash":               {"config", "--set", "database.url=postgres://ada:12#" + hush + "@h/d"},
+		"no address":           {"config", "--set", "database.url=" + hush},
+		"a login":              {"config", "--set", "litellm.url=http://ada:" + hush + "@h:4000"},
+		"a login with a slash": {"config", "--set", "litellm.url=http://ada:/" + hush + "@h:4000"},
+		"those of sign-ins": {
+			"config", "--set", "auth.client_secret=" + hush, "--set", "auth.jwt_secret=" + hush, "--set", "secrets.keyset=" + newKeyset(t),
+		},
+		"no keyset":              {"config", "--set", "secrets.keyset=" + hush},
+		"an issuer with a login": {"config", "--set", "auth.issuer=https://ada:" + hush + "@sso.example"},
 		"a key with spaces":      {"config", "--set", "litellm.api_key=sk " + hush},
 		"no admin key":           {"config", "--set", "api.admin_keys=" + hush},
 		"a database that is off": {"migrate", "--set", "database.url=postgres://ada:" + hush + "@127.0.0.1:1/d"},

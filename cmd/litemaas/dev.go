@@ -38,7 +38,8 @@ Postgres, the Temporal server and the LiteLLM that they need. What the configura
   LiteLLM    one in memory, with some 25 models that answer chat calls by themselves
 
 Then the schema is brought up to date, a full sync is made, and a table says where everything
-is. All of it listens on this machine only; --set api.listen=:8081 opens the API.
+is. All of it listens on this machine only; --set api.listen=:8081 opens the API. As long as
+nobody else reaches it, one signs in as whoever one wants to be.
 
 Ctrl-C stops everything and keeps the data. A second start goes on with it; after a kill -9
 it first stops what was left running.`,

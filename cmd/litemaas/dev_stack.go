@@ -60,7 +60,7 @@ func openStack(cmd *cobra.Command, cfg config, o devOptions) (_ *stack, err erro
 		return nil, err
 	}
 	if o.reset {
-		if err := s.dir.Reset(); err != nil {
+		if err := s.dir.Reset(s.lasting()...); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +185,10 @@ func (s *stack) configure() error {
 	}
 	if s.litellm != nil {
 		s.cfg.LiteLLM.URL = s.litellm.URL
+	}
+	s.signIn()
+	if err := s.keepKeyset(); err != nil {
+		return err
 	}
 	if len(s.cfg.API.AdminKeys) > 0 {
 		return nil

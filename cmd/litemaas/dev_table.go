@@ -9,7 +9,7 @@ import (
 
 // table tells where everything is.
 func (s *stack) table(outcome string) {
-	api := strings.Replace(localURL(s.cfg.API.Listen), "127.0.0.1", "localhost", 1)
+	api := s.address()
 	key := s.cfg.API.AdminKeys[0].Reveal()
 	shown := key
 	if s.cfg.configured("api.admin_keys") {
@@ -18,6 +18,7 @@ func (s *stack) table(outcome string) {
 	rows := [][2]string{
 		{"API", api + "/api/v1"},
 		{"API docs", api + "/docs"},
+		{"Sign in", s.signInRow()},
 		{"Web UI", s.uiRow(api)},
 		{"Admin key", shown},
 		{"Temporal UI", s.temporalRow()},

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -83,6 +84,8 @@ func TestDev(t *testing.T) {
 	require.Contains(t, d.table, "http://localhost:"+args[1]+"/docs")
 	require.Equal(t, http.StatusOK, getAs(t, "http://localhost:"+args[1]+"/api/v1/sync/runs", key[1]))
 	require.Equal(t, http.StatusOK, getAs(t, "http://localhost:"+args[3]+"/v1/models", "sk-master-0123456789"))
+	require.Contains(t, d.table, `curl --json '{"username": "admin@example.com"}' http://localhost:`+args[1]+"/api/auth/dev-token")
+	signIn(t, args[1])
 	status, rest, errs := d.stop()
 	require.Zero(t, status, errs)
 	require.Contains(t, rest, "Stopped. The data is kept in .dev.")
@@ -99,7 +102,40 @@ func TestDev(t *testing.T) {
 	d = startDev(t, append(args, "--reset", "--no-sync")...)
 	require.Contains(t, d.table, "No sync was made (--no-sync).")
 	require.NotContains(t, d.table, key[1])
+	signIn(t, args[1]) // with the keys that the database kept
 	d.stop()
+}
+
+// signIn signs an admin in.
+func signIn(t *testing.T, port string) {
+	t.Helper()
+	at := "http://localhost:" + port
+	res, err := http.Post(at+"/api/auth/dev-token", "application/json", strings.NewReader(`{"username": "admin@example.com", "roles": ["admin", "user"]}`))
+	require.NoError(t, err)
+	defer res.Body.Close()
+	var made struct {
+		Token string `json:"access_token"`
+	}
+	require.NoError(t, json.NewDecoder(res.Body).Decode(&made))
+	require.Equal(t, http.StatusOK, getAs(t, at+"/api/v1/users", made.Token))
+}
+
+// An API that others can reach does not believe everybody.
+func TestDevBeyondThisMachine(t *testing.T) {
+	clean(t)
+	for address, mock := range map[string]bool{
+		"127.0.0.1:8081": true, "localhost:8081": true, "[::1]:8081": true, ":8081": false, "0.0.0.0:8081": false, "192.0.2.1:8081": false,
+	} {
+		s := &stack{}
+		s.cfg.API.Listen, s.cfg.Environment = address, "development"
+		s.cfg.values = map[string]value{}
+		for _, key := range []string{"api.cors_origins", "auth.callback_url", "auth.frontend_url", "auth.provider"} {
+			s.cfg.values[key] = value{origin: originDefault}
+		}
+		s.signIn()
+		require.Equal(t, mock, s.cfg.Auth.Provider == "mock", address)
+		require.NotEmpty(t, s.signInRow())
+	}
 }
 
 func getAs(t *testing.T, url, key string) int {

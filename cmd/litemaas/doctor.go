@@ -22,10 +22,10 @@ import (
 func doctorCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "doctor", Short: "Check the configuration and everything it points at", GroupID: groupHelp, Args: cobra.NoArgs,
-		Long: `Check the configuration and everything it points at: Postgres and its schema,
-Redis if there is one, Temporal with its namespace and search attributes, the sync
-schedule, LiteLLM and our key there. Each line says what was found, and what to do where
-something is wrong.
+		Long: `Check the configuration and everything it points at: the identity provider, Postgres and
+its schema, Redis if there is one, Temporal with its namespace and search attributes, the
+sync schedule, LiteLLM and our key there. Each line says what was found, and what to do
+where something is wrong.
 
 Exit status: 0 when all is well, 1 when something is wrong, 2 when the configuration is.`,
 		Example: `  litemaas doctor
@@ -56,7 +56,7 @@ const examineWithin = 5 * time.Second
 
 // examine runs all checks and returns how many failed.
 func examine(ctx context.Context, cfg config, out io.Writer) (failed int) {
-	for _, check := range []func(context.Context, config) []finding{checkConfig, checkDatabase, checkRedis, checkTemporal, checkLiteLLM} {
+	for _, check := range []func(context.Context, config) []finding{checkConfig, checkSignIn, checkDatabase, checkRedis, checkTemporal, checkLiteLLM} {
 		ctx, cancel := context.WithTimeout(ctx, examineWithin)
 		for _, f := range check(ctx, cfg) {
 			if f.err == nil {
@@ -78,7 +78,7 @@ func reason(err error) string {
 
 func checkConfig(_ context.Context, cfg config) []finding {
 	out := []finding{{what: "admin keys", saw: strconv.Itoa(len(cfg.API.AdminKeys))}}
-	if len(cfg.API.AdminKeys) == 0 {
+	if len(cfg.API.AdminKeys) == 0 && cfg.Auth.Provider == "" {
 		out[0].err, out[0].hint = errors.New("none, so nobody can start a sync"), "set api.admin_keys (ADMIN_API_KEYS)"
 	}
 	for _, s := range strays() {

@@ -96,6 +96,7 @@ the configuration is wrong.`,
 	cmd.AddGroup(&cobra.Group{ID: groupRun, Title: "To run it:"}, &cobra.Group{ID: groupHelp, Title: "To look after it:"})
 	cmd.SetHelpCommandGroupID(groupHelp)
 	cmd.SetCompletionCommandGroupID(groupHelp)
-	cmd.AddCommand(devCmd(), serveCmd(), workerCmd(), migrateCmd(), syncCmd(), doctorCmd(), configCmd(), versionCmd())
+	cmd.AddCommand(devCmd(), serveCmd(), workerCmd(), migrateCmd(), syncCmd(), doctorCmd(), configCmd(),
+		tokenCmd(), auditCmd(), keysetCmd(), versionCmd())
 	return cmd
 }

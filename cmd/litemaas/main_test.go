@@ -14,7 +14,7 @@ import (
 // Every command says what it does, shows how to call it, and what to do then.
 func TestHelp(t *testing.T) {
 	clean(t)
-	for _, name := range []string{"serve", "worker", "dev", "migrate", "sync", "doctor", "config", "version"} {
+	for _, name := range []string{"serve", "worker", "dev", "migrate", "sync", "doctor", "config", "token", "audit", "keyset", "version"} {
 		cmd, _, err := rootCmd().Find([]string{name})
 		require.NoError(t, err)
 		require.Equal(t, name, cmd.Name())

@@ -54,6 +54,9 @@ func (p *parts) close() {
 	}
 }
 
+// keepSessions is how long a session that ended can still be looked at.
+const keepSessions = 7 * day
+
 // worker returns a worker for everything we run.
 func (p *parts) worker() worker.Worker {
 	return temporal.NewWorker(p.temporal, temporal.Activities{
@@ -63,12 +66,11 @@ func (p *parts) worker() worker.Worker {
 		},
 		Proposals: &activities.Proposals{Store: p.store},
 		Probes:    &activities.Probes{Store: p.store, Proxy: p.proxy},
+		Users:     &activities.Users{Store: p.store, Proxy: p.proxy},
+		Sessions:  &activities.Sessions{Store: p.store, Keep: keepSessions},
+		AuditLog:  &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},
-		Users:       &activities.Users{Store: p.store, Proxy: p.proxy},
-		Sessions:    &activities.Sessions{Store: p.store},
-		AuditLog:    &activities.AuditLog{Store: p.store},
-		SigningKeys: &activities.SigningKeys{},
 	})
 }

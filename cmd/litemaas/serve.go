@@ -36,7 +36,7 @@ On SIGINT or SIGTERM, requests under way may finish; a second signal ends it at 
 
 Then: http://localhost:8081/docs for the API, litemaas sync for a first sync.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := load(cmd, needsDatabase, needsUI)
+			cfg, err := load(cmd, needsDatabase, needsUI, needsPeople)
 			if err != nil {
 				return err
 			}
@@ -76,6 +76,7 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var worker sync.WaitGroup
+	worker.Go(func() { face.Auth.Run(working) })
 	if withWorker {
 		worker.Go(func() {
 			if err := work(working, p, syncAtStart); err != nil {
@@ -140,10 +141,14 @@ func (p *parts) api() (*api.Server, error) {
 	if p.redis != nil {
 		counter = ratelimit.NewRedis(p.redis, time.Now)
 	}
+	people, err := p.config.people(p.store)
+	if err != nil {
+		return nil, err
+	}
 	cfg := p.config.API
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
 	return &api.Server{
-		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Config: cfg, Counter: counter, UI: ui, Version: version(),
+		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Auth: people, Config: cfg, Counter: counter, UI: ui, Version: version(),
 	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,7 +32,7 @@ type Dir struct {
 var files = []string{
 	"postgres", "postgres.new", "postgres.new.password", "postgres.log",
 	"temporal.db", "temporal.db-shm", "temporal.db-wal", "temporal.log", "temporal.pid",
-	"litellm.json", "litemaas.log", "admin-key",
+	"litellm.json", "litemaas.log", "admin-key", "keyset.json",
 }
 
 // Open makes the directory if need be and takes it. It is a Conflict when another process
@@ -116,14 +117,17 @@ func (d *Dir) StopLeftovers() bool {
 	return found
 }
 
-// Reset forgets everything. Leftovers must be stopped first.
-func (d *Dir) Reset() error {
+// Reset forgets everything but the files to keep. Leftovers must be stopped first.
+func (d *Dir) Reset(keep ...string) error {
 	for _, place := range d.clusters() {
 		if err := os.RemoveAll(place); err != nil {
 			return models.Wrap(models.Invalid, err, "the old data cannot be removed")
 		}
 	}
 	for _, name := range files {
+		if slices.Contains(keep, name) {
+			continue
+		}
 		if err := os.RemoveAll(d.File(name)); err != nil {
 			return models.Wrap(models.Invalid, err, "the old data cannot be removed")
 		}

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/litemaas/litemaas/cmd/internal/keyset"
+	"github.com/litemaas/litemaas/models"
+)
+
+func keysetCmd() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "keyset", Short: "Make the keys that seal secrets in the database", GroupID: groupHelp, Args: cobra.NoArgs,
+		Long: `Make the keys that seal what nobody may read in the database: the keys that sign tokens, and
+the tokens of the identity provider. One key of a keyset seals, all of them open.
+
+Keep it as you keep passwords, and give it to every replica: secrets.keyset_file, or
+secrets.keyset. To change it, give all replicas what widen makes of it, and then what
+promote makes of that.`,
+		Example: `  litemaas keyset new > keyset.json
+  litemaas keyset widen < keyset.json > wider.json      # give it to all replicas
+  litemaas keyset promote < wider.json > keyset.json    # and then this`,
+	}
+	cmd.AddCommand(
+		keysetPart("new", "Print a new keyset", "Print a new keyset, with one key.", "litemaas keyset new > keyset.json", func(*cobra.Command) (models.Secret, error) {
+			return keyset.New()
+		}),
+		keysetPart("widen", "Add a key to a keyset", `Print the keyset of standard input with a further key. It opens only, so that replicas
+with the old keyset can go on: what is sealed is sealed with the old key yet.`,
+			"litemaas keyset widen < keyset.json > wider.json", fromInput(keyset.Widened)),
+		keysetPart("promote", "Let the last key of a keyset seal", `Print the keyset of standard input with its last key as the one that seals. All replicas
+must have that key by now, or they cannot open what is sealed from then on.`,
+			"litemaas keyset promote < wider.json > keyset.json", fromInput(keyset.Promoted)),
+	)
+	return cmd
+}
+
+func keysetPart(name, short, long, example string, keys func(*cobra.Command) (models.Secret, error)) *cobra.Command {
+	return &cobra.Command{Use: name, Short: short, Long: long, Example: "  " + example, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		text, err := keys(cmd)
+		if err == nil {
+			fmt.Fprintln(cmd.OutOrStdout(), text.Reveal())
+		}
+		return err
+	}}
+}
+
+// fromInput changes the keyset on standard input.
+func fromInput(change func(models.Secret) (models.Secret, error)) func(*cobra.Command) (models.Secret, error) {
+	return func(cmd *cobra.Command) (models.Secret, error) {
+		text, err := io.ReadAll(cmd.InOrStdin())
+		if err != nil {
+			return models.Secret{}, err
+		}
+		return change(models.SecretOf(string(text)))
+	}
+}
