@@ -245,6 +245,8 @@ func TestDevelopment(t *testing.T) {
 	s.by(t, "Bearer "+made.at("access_token").(string), http.MethodGet, "/api/v1/auth/me", "").is(http.StatusOK)
 	require.Equal(t, "developer", s.by(t, "", http.MethodPost, "/api/auth/dev-token", "").is(http.StatusOK).at("user.username"))
 	require.Equal(t, "developer", s.by(t, "", http.MethodPost, "/api/auth/dev-token", "{}").is(http.StatusOK).at("user.username"))
+	reader := s.by(t, "", http.MethodPost, "/api/auth/dev-token", `{"username": "readonly@example.com"}`).is(http.StatusOK)
+	require.Equal(t, []any{models.RoleAdminReadonly, models.RoleUser}, reader.at("user.roles"), "who is what his name says")
 	s.by(t, "", http.MethodPost, "/api/auth/dev-token", `{"roles": ["king"]}`).problem(http.StatusBadRequest, "VALIDATION_ERROR")
 	s.by(t, "", http.MethodPost, "/api/auth/dev-token", `{"username": "a\u0000"}`).problem(http.StatusBadRequest, "VALIDATION_ERROR")
 }

@@ -47,7 +47,7 @@ func (s *Server) mockLogin(context.Context, *struct{}) (*rawResponse, error) {
 type devTokenRequest struct {
 	Body *struct {
 		Username string   `json:"username,omitempty" default:"developer" maxLength:"255" pattern:"^[^\\x00]*$" patternDescription:"text"`
-		Roles    []string `json:"roles,omitempty" maxItems:"50" doc:"Of the user, if he is new. Default: admin and user."`
+		Roles    []string `json:"roles,omitempty" maxItems:"50" doc:"Of the user, if he is new. Default: those of the mock user of that name; of others, admin and user."`
 	}
 }
 
@@ -62,12 +62,18 @@ type devTokenResponse struct {
 
 // devToken lets somebody in without any questions, in development.
 func (s *Server) devToken(ctx context.Context, in *devTokenRequest) (*devTokenResponse, error) {
-	if _, err := s.mock(); err != nil {
+	m, err := s.mock()
+	if err != nil {
 		return nil, err
 	}
 	username, roles := "developer", []string{models.RoleAdmin, models.RoleUser}
 	if in.Body != nil {
 		username = in.Body.Username
+		for _, u := range m.Users() { // who are what their names say
+			if u.Username == username {
+				roles = u.Roles
+			}
+		}
 		if len(in.Body.Roles) > 0 {
 			roles = in.Body.Roles
 		}
