@@ -61,6 +61,7 @@ var access = map[string]who{
 	"POST /api/v1/models/:id/refresh":     admins,
 	"GET /api/v1/sync/runs":               admins,
 	"GET /api/v1/sync/runs/:id":           admins,
+	"GET /api/v1/sync/runs/:id/users":     admins,
 	"POST /api/v1/sync/runs/:id/decision": admins,
 	"GET /api/v1/sync/schedule":           admins,
 	"PUT /api/v1/sync/schedule":           admins,

@@ -39,6 +39,21 @@ func newSyncCounts(c models.SyncCounts) syncCounts {
 	return syncCounts{c.Listed, c.Added, c.Changed, c.Unchanged, c.Returned, c.Gone, c.Held, c.Kept, c.Deleted}
 }
 
+type userCounts struct {
+	Listed    int `json:"listed" doc:"Users that LiteLLM lists."`
+	Missing   int `json:"missing" doc:"Ours that LiteLLM did not have; they are made again."`
+	Different int `json:"different" doc:"Ours that LiteLLM held otherwise; they are put right."`
+	Unknown   int `json:"unknown" doc:"LiteLLM's that are not ours; they are left alone."`
+}
+
+// newUserCounts is nil until a run has looked at users.
+func newUserCounts(r models.SyncRun) *userCounts {
+	if r.UsersComparedAt == nil {
+		return nil
+	}
+	return &userCounts{r.Users.Listed, r.Users.Missing, r.Users.Different, r.Users.Unknown}
+}
+
 // syncRunResponse is a sync run as admins see it.
 type syncRunResponse struct {
 	ID          uuid.UUID          `json:"id" format:"uuid" doc:"Also the run ID of its workflow."`
@@ -52,6 +67,7 @@ type syncRunResponse struct {
 	Phase       models.SyncPhase   `json:"phase" enum:"fetching,merging,done"`
 	Progress    syncProgress       `json:"progress"`
 	Counts      syncCounts         `json:"counts"`
+	Users       *userCounts        `json:"users,omitempty" doc:"What it found about users, once it has looked."`
 	Problems    []string           `json:"problems" doc:"What could not be read, in words."`
 	ProposalID  *uuid.UUID         `json:"proposalId,omitempty" format:"uuid"`
 	Failure     string             `json:"failure,omitempty" doc:"Why it failed, in words."`
@@ -74,7 +90,7 @@ func (s *Server) newSyncRun(r models.SyncRun) syncRunResponse {
 	return syncRunResponse{
 		ID: r.ID, WorkflowID: r.WorkflowID, Kind: r.Kind, Trigger: r.Trigger, Actor: r.Actor, ModelID: r.Subject,
 		Options: newSyncOptions(r.Options), Status: r.Status, Phase: r.Phase, Progress: syncProgress{r.Fetched, r.Expected},
-		Counts: newSyncCounts(r.Counts), Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
+		Counts: newSyncCounts(r.Counts), Users: newUserCounts(r), Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
 		StartedAt: r.StartedAt.UTC(), MergedAt: utc(r.MergedAt), FinishedAt: utc(r.FinishedAt), TemporalURL: s.temporalURL(r),
 	}
 }

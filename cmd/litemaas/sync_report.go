@@ -35,14 +35,15 @@ type syncRun struct {
 		Fetched  int `json:"fetched"`
 		Expected int `json:"expected"`
 	} `json:"progress"`
-	Counts      models.SyncCounts `json:"counts"` // its names differ from the API's by their capitals only
-	Problems    []string          `json:"problems"`
-	Failure     string            `json:"failure"`
-	StartedAt   time.Time         `json:"startedAt"`
-	FinishedAt  *time.Time        `json:"finishedAt"`
-	TemporalURL string            `json:"temporalUrl"`
-	ProposalID  string            `json:"proposalId"`
-	Proposal    *proposal         `json:"proposal"`
+	Counts      models.SyncCounts  `json:"counts"` // its names differ from the API's by their capitals only
+	Users       *models.UserCounts `json:"users"`  // nil until it has looked at them
+	Problems    []string           `json:"problems"`
+	Failure     string             `json:"failure"`
+	StartedAt   time.Time          `json:"startedAt"`
+	FinishedAt  *time.Time         `json:"finishedAt"`
+	TemporalURL string             `json:"temporalUrl"`
+	ProposalID  string             `json:"proposalId"`
+	Proposal    *proposal          `json:"proposal"`
 	Differences struct {
 		Data []struct {
 			ModelID string                `json:"modelId"`
@@ -162,6 +163,9 @@ func (r syncRun) writeCounts(w io.Writer) {
 		if row.n > 0 || i == 0 {
 			fmt.Fprintf(w, "  %-26s %6d\n", row.name, row.n)
 		}
+	}
+	if u := r.Users; u != nil && u.Missing+u.Different > 0 {
+		fmt.Fprintf(w, "\nOf our users, LiteLLM lacked %d and held %d otherwise: they are being put right.\n", u.Missing, u.Different)
 	}
 }
 
