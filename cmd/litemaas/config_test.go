@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -48,7 +47,7 @@ func read(t *testing.T, args ...string) (config, error) {
 // cli runs the program and returns its exit status, standard output and standard error.
 func cli(t *testing.T, args ...string) (status int, out, errs string) {
 	t.Helper()
-	var o, e bytes.Buffer
+	var o, e shared
 	status = run(context.WithoutCancel(t.Context()), args, &o, &e)
 	return status, o.String(), e.String()
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -112,4 +113,23 @@ func TestVersion(t *testing.T) {
 		require.Zero(t, status)
 		require.Contains(t, out, "litemaas "+version())
 	}
+}
+
+// shared is a buffer for several goroutines: the log of the process goes to the command that
+// was called last, also what another one logs that still runs.
+type shared struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
 }
