@@ -82,6 +82,23 @@ conformance: ## Hold the client and the fake against a real LiteLLM (LITELLM_BAS
 	@awk '/--- PASS: TestConformance\/fake\/[a-z]+\// {fake++} /--- PASS: TestConformance\/real\/[a-z]+\// {real++} \
 	  END {printf "conformance: %d cases hold for the LiteLLM in memory, %d for the real one\n", fake, real; exit !(fake && real)}' $(BIN)/conformance.log
 
+AT_KEYCLOAK = : $${OIDC_ISSUER:?set it to the realm of a Keycloak that has the users of the tests} \
+  $${OIDC_CLIENT_ID:?set it to our name there} $${OIDC_CLIENT_SECRET:?set it to our password there}
+
+.PHONY: keycloak
+keycloak: ## Hold signing in against a real Keycloak (OIDC_ISSUER, OIDC_CLIENT_ID, OIDC_CLIENT_SECRET)
+	@$(AT_KEYCLOAK)
+	@mkdir -p $(BIN)
+	@go test ./api/auth -count=1 -v >$(BIN)/keycloak.log 2>&1 \
+	  || { grep -vE '^ *(=== (RUN|NAME)|--- PASS)' $(BIN)/keycloak.log; exit 1; }
+	@awk '/--- PASS: TestOIDC\/Keycloak\// {n++} END {printf "keycloak: %d cases hold\n", n; exit !n}' $(BIN)/keycloak.log
+
+.PHONY: browser
+browser: ## Sign in with a Chromium at a real Keycloak (OIDC_* as above; pictures go to BROWSER_SHOTS)
+	@$(AT_KEYCLOAK)
+	@BROWSER_SHOTS=$${BROWSER_SHOTS:-$(BIN)/browser} $(TESTENV) go test -tags browser ./test/browser -count=1 -v
+	@echo "pictures: $${BROWSER_SHOTS:-$(BIN)/browser}"
+
 .PHONY: bench
 bench: ## Measure, and write docs/benchmarks.md
 	@$(TESTENV) go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md

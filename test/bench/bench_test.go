@@ -27,12 +27,13 @@ func BenchmarkAll(b *testing.B) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	var page strings.Builder
 	head(&page)
-	sizes := []int{100, 1_000, 10_000, 100_000}
+	sizes, audited := []int{100, 1_000, 10_000, 100_000}, 1_000_000
 	if *quick {
-		sizes = sizes[:3]
+		sizes, audited = sizes[:3], 10_000
 	}
 	benchSyncs(b, &page, sizes)
 	benchReads(b, &page, []int{100, 10_000})
+	benchPeople(b, &page, 100_000, audited)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)

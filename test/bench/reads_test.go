@@ -103,11 +103,14 @@ func fill(b *testing.B, st *store.Store, n int) {
 // loaded is what a load saw.
 type loaded struct {
 	perSecond float64
+	calls     int64
+	header    http.Header
 	body      []byte
 }
 
-// load asks for url again and again as long as d, at least once by every caller.
-func load(b *testing.B, url string, d time.Duration) loaded {
+// load asks for url again and again as long as d, at least once by every caller, with the given
+// headers Authorization by turns, if any.
+func load(b *testing.B, url string, d time.Duration, headers ...string) loaded {
 	b.Helper()
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: callers}}
 	defer client.CloseIdleConnections()
@@ -118,10 +121,18 @@ func load(b *testing.B, url string, d time.Duration) loaded {
 		once  sync.Once
 		start = time.Now()
 	)
-	for range callers {
+	for caller := range callers {
 		wg.Go(func() {
-			for ok := true; ok; ok = time.Since(start) < d {
-				res, err := client.Get(url)
+			req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, url, http.NoBody)
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			for turn := caller; turn == caller || time.Since(start) < d; turn += callers {
+				if len(headers) > 0 {
+					req.Header["Authorization"] = []string{headers[turn%len(headers)]}
+				}
+				res, err := client.Do(req)
 				if err != nil {
 					b.Error(err)
 					return
@@ -133,12 +144,13 @@ func load(b *testing.B, url string, d time.Duration) loaded {
 					return
 				}
 				calls.Add(1)
-				once.Do(func() { out.body = body })
+				once.Do(func() { out.header, out.body = res.Header, body })
 			}
 		})
 	}
 	wg.Wait()
-	out.perSecond = float64(calls.Load()) / time.Since(start).Seconds()
+	out.calls = calls.Load()
+	out.perSecond = float64(out.calls) / time.Since(start).Seconds()
 	return out
 }
 
