@@ -33,24 +33,7 @@ func reportDetails(r activities.SyncReport) string {
 	var b strings.Builder
 	b.WriteString(heading(r.Kind, r.Options))
 	c := r.Counts
-	fmt.Fprintf(&b, "| models | |\n|---|---|\n| listed by LiteLLM | %d |\n", c.Listed)
-	for _, row := range []struct {
-		name string
-		n    int
-	}{
-		{"added", c.Added},
-		{"changed", c.Changed},
-		{"back again", c.Returned},
-		{"gone", c.Gone},
-		{"unchanged", c.Unchanged},
-		{"missing, held back", c.Held},
-		{"missing, kept", c.Kept},
-		{"deleted here, left alone", c.Deleted},
-	} {
-		if row.n > 0 {
-			fmt.Fprintf(&b, "| %s | %d |\n", row.name, row.n)
-		}
-	}
+	table(&b, "models", c.Listed, c.Lines())
 	if len(r.Examples) > 0 {
 		b.WriteString("\n**What differed**\n\n")
 		for _, e := range r.Examples {
@@ -71,6 +54,14 @@ func reportDetails(r activities.SyncReport) string {
 	return b.String()
 }
 
+// table is what there was of something.
+func table(b *strings.Builder, of string, listed int, lines []models.CountLine) {
+	fmt.Fprintf(b, "| %s | |\n|---|---|\n| listed by LiteLLM | %d |\n", of, listed)
+	for _, l := range lines {
+		fmt.Fprintf(b, "| %s | %d |\n", l.Name, l.N)
+	}
+}
+
 // usersReport is the part about users; empty when the run did not look at any.
 func usersReport(r activities.SyncReport) string {
 	c := r.Users
@@ -78,19 +69,8 @@ func usersReport(r activities.SyncReport) string {
 		return ""
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n| users | |\n|---|---|\n| listed by LiteLLM | %d |\n", c.Listed)
-	for _, row := range []struct {
-		name string
-		n    int
-	}{
-		{"missing there", c.Missing},
-		{"different there", c.Different},
-		{"not ours, left alone", c.Unknown},
-	} {
-		if row.n > 0 {
-			fmt.Fprintf(&b, "| %s | %d |\n", row.name, row.n)
-		}
-	}
+	b.WriteString("\n")
+	table(&b, "users", c.Listed, c.Lines())
 	if len(r.UserExamples) > 0 {
 		b.WriteString("\n")
 	}

@@ -144,28 +144,16 @@ Proposed for removal, until %s: %s.
 }
 
 func (r syncRun) writeCounts(w io.Writer) {
-	c := r.Counts
-	fmt.Fprintln(w)
-	for i, row := range []struct {
-		name string
-		n    int
-	}{
-		{"listed by LiteLLM", c.Listed},
-		{"added", c.Added},
-		{"changed", c.Changed},
-		{"back again", c.Returned},
-		{"gone", c.Gone},
-		{"unchanged", c.Unchanged},
-		{"missing, held back", c.Held},
-		{"missing, kept", c.Kept},
-		{"deleted here, left alone", c.Deleted},
-	} {
-		if row.n > 0 || i == 0 {
-			fmt.Fprintf(w, "  %-26s %6d\n", row.name, row.n)
-		}
+	fmt.Fprintf(w, "\n  %-26s %6d\n", "listed by LiteLLM", r.Counts.Listed)
+	for _, l := range r.Counts.Lines() {
+		fmt.Fprintf(w, "  %-26s %6d\n", l.Name, l.N)
 	}
 	if u := r.Users; u != nil && u.Missing+u.Different > 0 {
-		fmt.Fprintf(w, "\nOf our users, LiteLLM lacked %d and held %d otherwise: they are being put right.\n", u.Missing, u.Different)
+		then := ": they are being put right"
+		if r.Options.DryRun {
+			then = ""
+		}
+		fmt.Fprintf(w, "\nOf our users, LiteLLM lacked %d and held %d otherwise%s.\n", u.Missing, u.Different, then)
 	}
 }
 
