@@ -47,17 +47,21 @@ type caller struct {
 	models.Principal
 	id string // as the audit log names him
 
-	user, team, apiKey string // what his requests count against; empty where he is none
+	user, apiKey string   // what his requests count against; empty where he is none
+	teams        []string // and those
 }
 
-// newCaller is the caller that a principal is. Nobody has a team of his own yet: all are in the
-// default one, which must not be one bucket for everybody.
+// newCaller is the caller that a principal is. The default team, which everybody is in, is none
+// of his: it would be one bucket for all.
 func newCaller(p models.Principal) caller {
 	c := caller{Principal: p, id: p.ID()}
 	if c.hasAccount() {
 		c.user = p.UserID.String()
 	} else {
 		c.apiKey = c.id
+	}
+	for _, team := range p.Teams {
+		c.teams = append(c.teams, team.String())
 	}
 	return c
 }

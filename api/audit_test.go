@@ -2,6 +2,8 @@ package api_test
 
 import (
 	"bufio"
+	"crypto/ed25519"
+	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
@@ -10,8 +12,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
+	"github.com/litemaas/litemaas/api"
+	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 )
@@ -50,6 +55,56 @@ func TestRefusalsAreAudited(t *testing.T) {
 	s.by(t, ada, http.MethodGet, "/api/v1/auth/me", "").is(http.StatusOK)
 	s.by(t, "Bearer wrong", http.MethodGet, "/api/v1/models", "").is(http.StatusOK)
 	require.Len(t, s.entries(t, store.AuditQuery{}), before)
+}
+
+// Whatever is no token of ours is refused, and each try is in the log; who sends it stays unknown.
+func TestForgedTokensAreAudited(t *testing.T) {
+	s := idle(t)
+	good := strings.TrimPrefix(s.as(t, "ada", admin), "Bearer ")
+	parts := strings.Split(good, ".")
+	keys := s.by(t, "", http.MethodGet, "/.well-known/jwks.json", "").is(http.StatusOK)
+	public, err := base64.RawURLEncoding.DecodeString(keys.at("keys.0.x").(string))
+	require.NoError(t, err)
+	signed := func(method jwt.SigningMethod, key any) string {
+		c := jwt.MapClaims{}
+		old, _, err := jwt.NewParser().ParseUnverified(good, c)
+		require.NoError(t, err)
+		token := jwt.NewWithClaims(method, c)
+		token.Header["kid"] = old.Header["kid"]
+		out, err := token.SignedString(key)
+		require.NoError(t, err)
+		return out
+	}
+	of := func(change func(*auth.Config)) string {
+		c := authConfig()
+		change(&c)
+		people, err := api.NewAuth(c, nil, s.Store, sealer{})
+		require.NoError(t, err)
+		other := system{&api.Server{Store: s.Store, Auth: people}, nil}
+		return strings.TrimPrefix(other.as(t, "ada"), "Bearer ")
+	}
+	_, stranger, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	for name, token := range map[string]string{
+		"alg none":                  signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType),
+		"HS256 with the public key": signed(jwt.SigningMethodHS256, public),
+		"another key":               signed(jwt.SigningMethodEdDSA, stranger),
+		"no signature":              parts[0] + "." + parts[1] + ".",
+		"another issuer":            of(func(c *auth.Config) { c.TokenIssuer = "somebody-else" }),
+		"expired":                   of(func(c *auth.Config) { c.WebLifetime = -time.Hour }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := len(s.entries(t, store.AuditQuery{Action: models.AuditFailed}))
+			rep := s.by(t, "Bearer "+token, http.MethodGet, "/api/v1/users", "").is(http.StatusUnauthorized)
+			failed := s.entries(t, store.AuditQuery{Action: models.AuditFailed})
+			require.Len(t, failed, before+1)
+			require.Equal(t, "anonymous", failed[0].Actor)
+			require.Equal(t, "GET /api/v1/users", failed[0].ResourceID)
+			require.Equal(t, rep.Header().Get("X-Request-ID"), failed[0].RequestID)
+			require.NotContains(t, failed[0].Failure+string(failed[0].Detail), parts[1], "no token in the log")
+		})
+	}
+	s.by(t, "Bearer "+good, http.MethodGet, "/api/v1/users", "").is(http.StatusOK)
 }
 
 // While the database is away nobody gets in whom it would have to vouch for; an admin key does,

@@ -20,13 +20,16 @@ func Routes(s *Server) []string {
 }
 
 // Caller is a caller as requests count against him.
-type Caller struct{ ID, User, Team, APIKey string }
+type Caller struct {
+	ID, User, APIKey string
+	Teams            []string
+}
 
 // Counted serves / to one caller, and counts his requests.
 func Counted(l Limits, c ratelimit.Counter, who Caller) http.Handler {
 	e := gin.New()
 	e.Use(frame(newMeter(&Server{}), nil), func(c *gin.Context) {
-		requestOf(c.Request.Context()).caller = caller{id: who.ID, user: who.User, team: who.Team, apiKey: who.APIKey}
+		requestOf(c.Request.Context()).caller = caller{id: who.ID, user: who.User, teams: who.Teams, apiKey: who.APIKey}
 	})
 	e.GET("/", limiter{l, c}.count(ordinary), func(c *gin.Context) { c.Status(http.StatusNoContent) })
 	return e

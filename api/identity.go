@@ -90,7 +90,7 @@ func (a *Auth) discovery(ctx context.Context) string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, discoveryWithin)
 	defer cancel()
-	if _, err := a.Provider.AuthURL(ctx, "", "", ""); err != nil {
+	if _, err := a.Provider.AuthURL(ctx, "", "", "", nil); err != nil {
 		return "unknown"
 	}
 	return healthy

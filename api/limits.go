@@ -14,7 +14,7 @@ import (
 )
 
 // Limits is how much each may ask of us. A request counts against everything that its caller
-// is: his API key, himself, his team. Only who does not say who he is, or says it wrongly, is
+// is: his API key, himself, his teams but the default one, which is everybody's. Only who does not say who he is, or says it wrongly, is
 // counted by his address: an office, or all behind a proxy that nobody has told us of, share
 // one, and must not lock each other out. Guessing a key is not what this is to prevent: there
 // are too many to guess.
@@ -91,7 +91,9 @@ func (l limiter) buckets(r *request, c class, own ratelimit.Rate) []ratelimit.Bu
 	}
 	add("api_key", r.caller.apiKey, l.limits.APIKey)
 	add("user", r.caller.user, l.limits.User)
-	add("team", r.caller.team, l.limits.Team)
+	for _, team := range r.caller.teams {
+		add("team", team, l.limits.Team)
+	}
 	add(string(c), who, own)
 	return out
 }

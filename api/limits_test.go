@@ -16,6 +16,9 @@ import (
 
 	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/api/ratelimit"
+	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/models/store/storetest"
 )
 
 // limits are small ones that can be told apart.
@@ -101,8 +104,8 @@ func TestWhoIsCounted(t *testing.T) {
 		as(api.Caller{ID: "bob", User: "bob"}).lets(t, 0, "/")
 	})
 	t.Run("keys of a team", func(t *testing.T) {
-		as(api.Caller{ID: "cay", User: "cay", Team: "t", APIKey: "k3"}).lets(t, 5, "/")
-		rep := as(api.Caller{ID: "dan", User: "dan", Team: "t", APIKey: "k4"}).lets(t, 4, "/")
+		as(api.Caller{ID: "cay", User: "cay", Teams: []string{"t"}, APIKey: "k3"}).lets(t, 5, "/")
+		rep := as(api.Caller{ID: "dan", User: "dan", Teams: []string{"s", "t"}, APIKey: "k4"}).lets(t, 4, "/")
 		require.Equal(t, `"team";q=9;w=60`, rep.Header().Get("RateLimit-Policy"))
 	})
 	t.Run("nobody, without limits", func(t *testing.T) {
@@ -111,6 +114,32 @@ func TestWhoIsCounted(t *testing.T) {
 			require.Empty(t, rep.Header().Get("RateLimit-Limit"))
 		}
 	})
+}
+
+// The members of a team share its limit, wherever else they are; who is in the default team
+// only has none to share.
+func TestTeamsAreCounted(t *testing.T) {
+	at := storetest.URL(t)
+	db, err := store.Open(t.Context(), store.Config{URL: models.SecretOf(at), MaxConns: 4})
+	require.NoError(t, err)
+	defer db.Close()
+	s := serve(db, &away{}, &away{})
+	headers := map[string]string{}
+	for _, name := range []string{"ada", "bob", "cay"} {
+		headers[name] = s.as(t, name, user)
+	}
+	_, err = storetest.SQL(t, at).Exec(`
+		WITH team AS (INSERT INTO teams (id, name, litellm_alias) VALUES (gen_random_uuid(), 'Data', 'data') RETURNING id)
+		INSERT INTO team_members (team_id, user_id) SELECT team.id, users.id FROM team, users WHERE username IN ('ada', 'bob')`)
+	require.NoError(t, err)
+	s.Config.Limits = api.Limits{User: per(5, time.Minute), Team: per(7, time.Minute)}
+	s.Counter = ratelimit.NewMemory((&clock{}).now)
+	s = system{s.Server, s.Handler()}
+	s.lets(t, 5, "/api/v1", "Authorization", headers["ada"])
+	rep := s.lets(t, 2, "/api/v1", "Authorization", headers["bob"])
+	require.Equal(t, `"team";q=7;w=60`, rep.Header().Get("RateLimit-Policy"))
+	rep = s.lets(t, 5, "/api/v1", "Authorization", headers["cay"])
+	require.Equal(t, `"user";q=5;w=60`, rep.Header().Get("RateLimit-Policy"))
 }
 
 // What probes and the web UI need before anything else is not counted.

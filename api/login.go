@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -20,6 +21,7 @@ type loginRequest struct {
 	Cookie  string `header:"Cookie" hidden:"true"`
 	Body    *struct {
 		Refresh bool `json:"refresh,omitempty" doc:"Whether to end with a refresh token and a short-lived access token. The web UI never refreshes."`
+		MaxAge  *int `json:"maxAge,omitempty" minimum:"0" maximum:"31536000" doc:"How many seconds ago the person may have proved at the identity provider who he is; 0: he has to do it again. If not set: as configured."`
 	}
 }
 
@@ -36,9 +38,12 @@ func (s *Server) login(ctx context.Context, in *loginRequest) (*loginResponse, e
 	if err != nil {
 		return nil, err
 	}
-	ask := auth.Ask{Page: in.Origin, Cookie: cookie(in.Cookie, flow.CookieName()), Refresh: in.Body != nil && in.Body.Refresh}
-	if ask.Page == "" {
-		ask.Page = in.Referer
+	ask := auth.Ask{Page: cmp.Or(in.Origin, in.Referer), Cookie: cookie(in.Cookie, flow.CookieName())}
+	if in.Body != nil {
+		ask.Refresh = in.Body.Refresh
+		if in.Body.MaxAge != nil {
+			ask.MaxAge = new(time.Duration(*in.Body.MaxAge) * time.Second)
+		}
 	}
 	begun, err := flow.Begin(ctx, ask, origin(ctx))
 	if err != nil {
@@ -122,13 +127,6 @@ func (s *Server) logout(ctx context.Context, _ *struct{}) (*logoutResponse, erro
 	p := requestOf(ctx).caller.Principal
 	out := &logoutResponse{}
 	out.Body.Message = "Logged out successfully"
-	if s.Auth.Provider == nil { // that of the session is configured no more
-		err := s.Store.RevokeSession(ctx, p.UserID, p.SessionID, models.SessionLoggedOut, actor(ctx))
-		if models.KindOf(err) == models.NotFound {
-			err = nil
-		}
-		return out, err
-	}
 	at, err := s.Auth.Flow.Logout(ctx, p, origin(ctx))
 	if at != "" {
 		out.Body.LogoutURL = &at

@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +84,9 @@ func TestSignIn(t *testing.T) {
 	require.NotEmpty(t, login[0].RequestID)
 
 	require.Equal(t, "unauthenticated", s.comeBack(t, "code=1&state="+state, cookie).Query().Get("reason"), "a state is good once")
+	failed := s.entries(t, store.AuditQuery{Action: models.AuditFailed})
+	require.Len(t, failed, 1)
+	require.Contains(t, failed[0].Failure, "never begun, or is over already")
 }
 
 // Who cannot sign in is sent to the web UI's page for that, and the audit log says why.
@@ -140,6 +145,30 @@ func TestSignInFails(t *testing.T) {
 	})
 }
 
+// Who is about to do what matters may be asked to prove again who he is.
+func TestSignInAnew(t *testing.T) {
+	db := storetest.New(t)
+	s := serve(db, &away{}, &away{})
+	state, cookie := s.begin(t, `{"maxAge": 0}`)
+	to := s.comeBack(t, "code=1&state="+state, cookie)
+	require.NotEmpty(t, to.Fragment)
+	for _, wrong := range []string{"-1", "31536001", `"now"`, "1.5"} {
+		rep := s.call(t, http.MethodPost, "/api/auth/login", `{"maxAge": `+wrong+`}`)
+		require.Equal(t, "maxAge", rep.problem(http.StatusBadRequest, "VALIDATION_ERROR"), wrong)
+	}
+
+	people, err := api.NewAuth(auth.Config{
+		Provider: auth.ProviderOpenShift, Issuer: "https://oauth-openshift.apps.lab.example.com", ClientID: "litemaas",
+		CallbackURL: "https://maas.example.com/api/auth/callback", FrontendURL: "https://maas.example.com",
+	}, nil, db, sealer{})
+	require.NoError(t, err)
+	srv := &api.Server{Store: db, Auth: people}
+	openShift := system{srv, srv.Handler()}
+	openShift.by(t, "", http.MethodPost, "/api/auth/login", `{}`).is(http.StatusOK)
+	rep := openShift.by(t, "", http.MethodPost, "/api/auth/login", `{"maxAge": 0}`)
+	require.Equal(t, "maxAge", rep.problem(http.StatusBadRequest, "VALIDATION_ERROR"))
+}
+
 // Signing out ends the session at once; the token is worth nothing from then on.
 func TestLogout(t *testing.T) {
 	s := idle(t)
@@ -155,7 +184,8 @@ func TestLogout(t *testing.T) {
 	s.call(t, http.MethodPost, "/api/auth/logout", "").is(http.StatusOK) // an admin key has nothing to end
 }
 
-// Who asks for it gets a refresh token: good once, and its second use ends the session.
+// Who asks for it gets a refresh token: good once, or again at once when the answer was lost. To
+// use it when something came of it ends the session.
 func TestRefresh(t *testing.T) {
 	s := idle(t)
 	state, cookie := s.begin(t, `{"refresh": true}`)
@@ -171,16 +201,20 @@ func TestRefresh(t *testing.T) {
 	second := s.by(t, "", http.MethodPost, "/api/auth/refresh", `{"refreshToken": "`+first+`", "sessionId": "x"}`).is(http.StatusOK)
 	require.EqualValues(t, 900, second.at("expiresIn"))
 	works(second.at("accessToken"), http.StatusOK)
-	third := s.by(t, "", http.MethodPost, "/api/v1/auth/refresh", `{"refresh_token": "`+second.at("refreshToken").(string)+`"}`).is(http.StatusOK)
+	again := s.by(t, "", http.MethodPost, "/api/auth/refresh", `{"refreshToken": "`+first+`"}`).is(http.StatusOK)
+	works(again.at("accessToken"), http.StatusOK)
+	third := s.by(t, "", http.MethodPost, "/api/v1/auth/refresh", `{"refresh_token": "`+again.at("refreshToken").(string)+`"}`).is(http.StatusOK)
 	for path, want := range map[string]any{"token_type": "Bearer", "expires_in": 900.0, "user.username": "user@example.com", "user.roles": []any{"user"}} {
 		require.Equal(t, want, third.at(path), path)
 	}
 	works(third.at("access_token"), http.StatusOK)
 
-	for _, used := range []string{first, first, third.at("refresh_token").(string), "nope"} {
+	for _, used := range []string{first, first, second.at("refreshToken").(string), third.at("refresh_token").(string), "nope"} {
 		s.by(t, "", http.MethodPost, "/api/auth/refresh", `{"refreshToken": "`+used+`"}`).problem(http.StatusUnauthorized, "UNAUTHORIZED")
 	}
-	for _, token := range []any{given.Get("token"), second.at("accessToken"), third.at("access_token")} {
+	require.Len(t, s.entries(t, store.AuditQuery{Action: models.AuditFailed}), 5)
+	require.Len(t, s.entries(t, store.AuditQuery{Action: models.AuditSessionRevoke}), 1)
+	for _, token := range []any{given.Get("token"), second.at("accessToken"), again.at("accessToken"), third.at("access_token")} {
 		works(token, http.StatusUnauthorized)
 	}
 	require.Equal(t, "refresh_token", s.by(t, "", http.MethodPost, "/api/v1/auth/refresh", `{}`).problem(http.StatusBadRequest, "VALIDATION_ERROR"))
@@ -254,7 +288,16 @@ func TestDevelopment(t *testing.T) {
 // With a real identity provider nobody gets in without it; with none, nobody signs in at all.
 func TestProviders(t *testing.T) {
 	db := storetest.New(t)
-	idp := httptest.NewServer(http.NotFoundHandler())
+	var up atomic.Bool
+	idp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !up.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		at := "http://" + r.Host
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(w, `{"issuer": %q, "authorization_endpoint": %q, "token_endpoint": %q, "jwks_uri": %q}`, at, at+"/auth", at+"/token", at+"/keys")
+	}))
 	defer idp.Close()
 	with := func(c auth.Config) system {
 		people, err := api.NewAuth(c, config().AdminKeys, db, sealer{})
@@ -280,6 +323,8 @@ func TestProviders(t *testing.T) {
 	none.call(t, http.MethodPost, "/api/auth/logout", "").is(http.StatusOK)
 	require.Equal(t, map[string]any{"provider": "oidc", "issuer": "127.0.0.1", "groupsClaim": "groups", "discoveryStatus": "unknown"},
 		oidc.get(t, "/api/v1/admin/auth/info").is(http.StatusOK).body())
+	up.Store(true)
+	require.Equal(t, "healthy", oidc.get(t, "/api/v1/admin/auth/info").is(http.StatusOK).at("discoveryStatus"))
 	require.Equal(t, map[string]any{"provider": "", "issuer": "", "groupsClaim": "groups", "discoveryStatus": "not_applicable"},
 		none.get(t, "/api/v1/admin/auth/info").is(http.StatusOK).body())
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -53,36 +54,39 @@ func requestOf(ctx context.Context) *request {
 // saneID is what we take over as the ID of a request.
 var saneID = regexp.MustCompile(`^[A-Za-z0-9._:-]{1,64}$`)
 
-// headers are sent with every answer; docs.go and ui.go loosen some for their pages.
-var headers = map[string]string{
-	"Cache-Control":              "no-store",
-	"Content-Security-Policy":    "default-src 'none'; frame-ancestors 'none'",
-	"Cross-Origin-Opener-Policy": "same-origin",
-	"Referrer-Policy":            "no-referrer",
-	"X-Content-Type-Options":     "nosniff",
-	"X-Frame-Options":            "DENY",
+// headers are sent with every answer; docs.go and ui.go loosen some for their pages. All answers
+// share the values, spelled as net/http keeps them: set another, never change one.
+var headers = http.Header{
+	"Cache-Control":              {"no-store"},
+	"Content-Security-Policy":    {"default-src 'none'; frame-ancestors 'none'"},
+	"Cross-Origin-Opener-Policy": {"same-origin"},
+	"Referrer-Policy":            {"no-referrer"},
+	"X-Content-Type-Options":     {"nosniff"},
+	"X-Frame-Options":            {"DENY"},
 }
 
 // onlyTLS is sent to who came by TLS: his browser comes by nothing else for a year.
-const onlyTLS = "max-age=31536000"
+var onlyTLS = []string{"max-age=31536000"}
+
+// idHeader names a request, both ways.
+const idHeader = "X-Request-Id"
 
 // frame is around every request: it names it, answers for it should it panic, measures it,
 // and writes its line into the log.
 func frame(m *meter, trusted proxies) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		start, req := time.Now(), &request{id: c.GetHeader("X-Request-ID")}
+		start, req := time.Now(), &request{id: c.GetHeader(idHeader)}
 		if !saneID.MatchString(req.id) {
 			req.id = rand.Text()
 		}
 		req.ip, req.secure = trusted.origin(c.Request)
 		req.method, req.path, req.agent = c.Request.Method, c.Request.URL.Path, c.Request.UserAgent()
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), requestKey{}, req))
-		c.Header("X-Request-ID", req.id)
-		for name, value := range headers {
-			c.Header(name, value)
-		}
+		h := c.Writer.Header()
+		maps.Copy(h, headers) // Set would allocate for each
+		h[idHeader] = []string{req.id}
 		if req.secure {
-			c.Header("Strict-Transport-Security", onlyTLS)
+			h["Strict-Transport-Security"] = onlyTLS
 		}
 		defer func() {
 			failure := recover()

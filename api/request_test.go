@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -193,6 +194,11 @@ func TestCORS(t *testing.T) {
 	require.Equal(t, "http://localhost:3000", same.Header().Get("Access-Control-Allow-Origin"))
 	other := s.call(t, http.MethodGet, "/api/v1/models", "", "Origin", "http://evil.example.com").is(http.StatusOK)
 	require.Empty(t, other.Header().Get("Access-Control-Allow-Origin"))
+	for _, origin := range []string{"http://evil.example.com", "http://localhost:3001", "http://localhost:3000.evil.com", "null"} {
+		asked := s.call(t, http.MethodOptions, "/api/v1/models", "", "Origin", origin, "Access-Control-Request-Method", "POST")
+		require.Empty(t, asked.Header().Get("Access-Control-Allow-Origin"), origin)
+		require.Empty(t, asked.Header().Get("Access-Control-Allow-Credentials"), origin)
+	}
 }
 
 // HEAD answers as GET does, and slashes at the end of a path do not matter.
@@ -215,12 +221,24 @@ func TestHeadAndSlashes(t *testing.T) {
 	s.call(t, http.MethodHead, "/api/v1/models/none", "").is(http.StatusNotFound)
 }
 
-// Answers are nobody's to keep, frame or guess the type of.
+// Answers are nobody's to keep, frame or guess the type of, whatever a page before them was let.
 func TestSecurityHeaders(t *testing.T) {
-	for _, path := range []string{"/api/v1/models", "/api/v1/nothing", "/api/v1/models?limit=0"} {
-		h := idle(t).get(t, path).Header()
-		require.Equal(t, "nosniff", h.Get("X-Content-Type-Options"))
-		require.Equal(t, "no-store", h.Get("Cache-Control"))
-		require.Contains(t, h.Get("Content-Security-Policy"), "frame-ancestors 'none'")
+	s := idle(t)
+	s.Config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	s = system{s.Server, s.Handler()}
+	loose := s.get(t, "/docs/static/swagger-ui.css").is(http.StatusOK).Header()
+	require.NotEqual(t, "no-store", loose.Get("Cache-Control"))
+	loose.Add("X-Frame-Options", "changed by one answer")
+	for _, path := range []string{"/api/v1/models", "/api/v1/nothing", "/api/v1/models?limit=0", "/api/v1/auth/me"} {
+		for scheme, hsts := range map[string][]string{"http": nil, "https": {"max-age=31536000"}} {
+			h := s.call(t, http.MethodGet, path, "", "X-Forwarded-For", "198.51.100.1", "X-Forwarded-Proto", scheme).Header()
+			require.Equal(t, hsts, h.Values("Strict-Transport-Security"))
+			for name, want := range map[string]string{
+				"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+				"Cross-Origin-Opener-Policy": "same-origin", "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+			} {
+				require.Equal(t, []string{want}, h.Values(name), "%s of %s", name, path)
+			}
+		}
 	}
 }

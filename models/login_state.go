@@ -8,9 +8,10 @@ type LoginState struct {
 	StateHash   string // hex SHA-256 of the state that the provider hands back
 	BrowserHash string // hex SHA-256 of the cookie of the browser
 	Provider    string
-	Nonce       string // that the ID token must hold
-	Verifier    string // of PKCE
-	Redirect    string // where the browser goes in the end
+	Nonce       string         // that the ID token must hold
+	Verifier    string         // of PKCE
+	Redirect    string         // where the browser goes in the end
+	MaxAge      *time.Duration // how long ago, when he went off, he may have proved there who he is; nil: any time
 	ExpiresAt   time.Time
 }
 

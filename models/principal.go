@@ -15,6 +15,7 @@ type Principal struct {
 	Name        string   // his full name, else his username
 	Roles       []string // that he holds, by name
 	Permissions Permissions
+	Teams       []uuid.UUID // that he is in, but for the default one
 	Active      bool
 	AuthTime    time.Time // when he proved who he is
 	ExpiresAt   time.Time // when his session ends; zero: it does not

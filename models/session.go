@@ -38,7 +38,7 @@ const (
 	SessionLoggedOut   SessionEnd = "logout"
 	SessionRevoked     SessionEnd = "revoked"     // by its owner from another session, or by an admin
 	SessionDisplaced   SessionEnd = "displaced"   // by a newer one, of too many
-	SessionStolen      SessionEnd = "stolen"      // a refresh token of it was used twice
+	SessionStolen      SessionEnd = "stolen"      // a refresh token of it was used twice, and not by mistake
 	SessionDeactivated SessionEnd = "deactivated" // its user was
 )
 
@@ -48,6 +48,12 @@ type SessionSeen struct {
 	At time.Time
 	IP string
 }
+
+// RefreshGrace is how long after its use a refresh token may come again, from a client that
+// lost the answer or sent twice. OAuth's best practice (RFC 9700, section 4.14.2) asks for
+// rotation with reuse detection and leaves this open; identity providers call it the reuse or
+// grace interval, and most have a few seconds of it.
+const RefreshGrace = 10 * time.Second
 
 // RefreshToken is a token that gives a session a new access token, once: using it gives the
 // next one. Only its hash is kept.

@@ -74,6 +74,31 @@ func TestAuthenticator(t *testing.T) {
 	refused(t, models.Unavailable, err)
 }
 
+// An admin key may be any text, also such as looks like a token.
+func TestAdminKeysLikeTokens(t *testing.T) {
+	h := newHouse(t, newCertified(t).client())
+	g, _ := h.signIn(t, uma, false)
+	for _, keys := range [][]string{nil, {"plain"}, {"one.dot"}, {"with.two.dots"}, {"with.two.dots", "plain", "a.b.c.d"}} {
+		var secrets []models.Secret
+		for _, k := range keys {
+			secrets = append(secrets, models.SecretOf(k))
+		}
+		a := auth.NewAuthenticator(h.tokens, h.principals, secrets)
+		for _, k := range keys {
+			p, err := a.Principal(t.Context(), "Bearer "+k)
+			require.NoError(t, err, k)
+			require.Equal(t, "admin-key", p.Via)
+		}
+		for _, wrong := range []string{"with.two.dotz", "x.y.z", "plain.", "two"} {
+			_, err := a.Principal(t.Context(), "Bearer "+wrong)
+			refused(t, models.Unauthenticated, err)
+		}
+		p, err := a.Principal(t.Context(), "Bearer "+g.Access.Reveal())
+		require.NoError(t, err)
+		require.Equal(t, uma, p.Username)
+	}
+}
+
 // A request with a known token costs no look at the database.
 func TestKnownTokenCostsNothing(t *testing.T) {
 	h := newHouse(t, newCertified(t).client())

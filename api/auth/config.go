@@ -29,7 +29,7 @@ type Config struct {
 	OpenShiftAPI string            `mapstructure:"openshift_api"` // empty: derived from Issuer
 
 	// MaxAge is how old the provider's own sign-in may be: then it has to ask for a password
-	// again. 0: as old as the provider likes.
+	// again. 0: as old as the provider likes, unless a sign-in asks for less.
 	MaxAge time.Duration `mapstructure:"max_age"`
 
 	FrontendURL   string        `mapstructure:"frontend_url"`   // of the web UI, where sign-ins end

@@ -25,7 +25,7 @@ type Store interface {
 	Session(ctx context.Context, id uuid.UUID) (models.Session, error)
 	SetProviderTokens(ctx context.Context, id uuid.UUID, sealed []byte) error
 	RevokeSession(ctx context.Context, userID, id uuid.UUID, why models.SessionEnd, by models.Actor) error
-	RotateRefreshToken(ctx context.Context, hash string, next models.RefreshToken, from models.Origin) (models.Session, error)
+	RotateRefreshToken(ctx context.Context, hash string, next models.RefreshToken, from models.Origin) (s models.Session, again bool, err error)
 	Principal(ctx context.Context, sessionID uuid.UUID) (models.Principal, error)
 	Audit(ctx context.Context, by models.Actor, e models.Event) error
 }
@@ -44,8 +44,9 @@ type Flow struct {
 	now       func() time.Time
 }
 
-// NewFlow returns a flow by that provider; without one it can do no more than Mint. What is
-// wrong with the configuration is Invalid and blames the setting.
+// NewFlow returns a flow by that provider. Without one nobody signs in: it can Mint, and go on
+// with and end what there is. What is wrong with the configuration is Invalid and blames the
+// setting.
 func NewFlow(c Config, p Provider, s Store, t *Tokens, sealer models.Sealer) (*Flow, error) {
 	f := &Flow{c: c.withDefaults(), provider: p, store: s, tokens: t, sealer: sealer, now: time.Now}
 	if p == nil {
@@ -59,6 +60,9 @@ func NewFlow(c Config, p Provider, s Store, t *Tokens, sealer models.Sealer) (*F
 // loginLifetime is how long a sign-in may take at the provider.
 const loginLifetime = 5 * time.Minute
 
+// providerLeeway is how far apart the provider's clock and ours may be.
+const providerLeeway = time.Minute
+
 // The pages of the web UI, where sign-ins end.
 const (
 	callbackPage = "auth/callback"
@@ -70,6 +74,10 @@ type Ask struct {
 	Page    string // that it shows, as its header Origin or Referer says; empty: the web UI
 	Cookie  string // of CookieName, if it has one
 	Refresh bool   // whether it refreshes its token; the web UI does not
+
+	// MaxAge is how long ago the person may have proved at the provider who he is, for what he
+	// is about to do; 0: he has to do it again. nil: as configured, as is a longer one.
+	MaxAge *time.Duration
 }
 
 // Begun is a sign-in that goes off to the provider.
@@ -95,18 +103,27 @@ func (f *Flow) Begin(ctx context.Context, ask Ask, from models.Origin) (Begun, e
 	if !wellFormed(browser) { // else it has another sign-in under way, which may go on
 		browser = random()
 	}
-	at, err := f.provider.AuthURL(ctx, state, nonce, verifier)
+	maxAge := f.maxAge(ask.MaxAge)
+	at, err := f.provider.AuthURL(ctx, state, nonce, verifier, maxAge)
 	if err != nil {
 		return Begun{}, err
 	}
 	err = f.store.PutLoginState(ctx, models.LoginState{
 		StateHash: hash(state), BrowserHash: hash(browser), Provider: f.provider.Name(), Nonce: nonce, Verifier: verifier,
-		Redirect: target, ExpiresAt: f.now().Add(loginLifetime),
+		Redirect: target, MaxAge: maxAge, ExpiresAt: f.now().Add(loginLifetime),
 	})
 	if err != nil {
 		return Begun{}, err
 	}
 	return Begun{URL: at, Cookie: f.cookie(browser)}, nil
+}
+
+// maxAge is how old a sign-in at the provider may be, if somebody asks for that; nil: any.
+func (f *Flow) maxAge(asked *time.Duration) *time.Duration {
+	if f.c.MaxAge > 0 && (asked == nil || *asked > f.c.MaxAge) {
+		return &f.c.MaxAge
+	}
+	return asked
 }
 
 // CookieName is the name of the cookie that binds a sign-in to its browser. No other host can
@@ -148,6 +165,9 @@ func (f *Flow) Finish(ctx context.Context, query url.Values, cookie string, from
 	if err != nil {
 		return Grant{}, "", f.refuse(ctx, from, err, nil)
 	}
+	if given.AuthTime, err = f.authTime(login, given.AuthTime); err != nil {
+		return Grant{}, "", f.refuse(ctx, from, err, nil)
+	}
 	u, err := f.store.SignIn(ctx, id, models.Initials{Admins: f.c.InitialAdmins, Limits: f.c.UserLimits}, from)
 	if err != nil {
 		return Grant{}, "", err
@@ -175,6 +195,23 @@ func (f *Flow) take(ctx context.Context, state string, query url.Values, cookie 
 		return login, "", models.Errorf(models.Unauthenticated, "the identity provider sent no code")
 	}
 	return login, code, nil
+}
+
+// authTime is when the person proved who he is: when the provider says that he did, or now, if
+// it does not say. It has to where that matters, and to have asked him if it was too long before
+// he went off.
+func (f *Flow) authTime(login models.LoginState, said time.Time) (time.Time, error) {
+	switch {
+	case login.MaxAge == nil && said.IsZero():
+		return f.now(), nil
+	case login.MaxAge == nil:
+		return said, nil
+	case said.IsZero():
+		return said, models.Errorf(models.Unauthenticated, "the identity provider does not say when you signed in there")
+	case said.Before(login.ExpiresAt.Add(-loginLifetime - *login.MaxAge - providerLeeway)):
+		return said, models.Errorf(models.Unauthenticated, "the sign-in at the identity provider is too old")
+	}
+	return said, nil
 }
 
 // fragment is a grant as the web UI reads it.

@@ -3,11 +3,11 @@ package auth_test
 import (
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
 	"github.com/stretchr/testify/require"
 
 	"github.com/litemaas/litemaas/api/auth"
@@ -230,139 +230,67 @@ func TestRedirects(t *testing.T) {
 	refused(t, models.Invalid, err)
 }
 
-// Whoever asks for it gets a refresh token: each is good once, and a copy ends it all.
-func TestRefreshTokens(t *testing.T) {
-	h := newHouse(t, newCertified(t).client())
-	g, to := h.signIn(t, uma, true)
-	require.Equal(t, 15*time.Minute, g.Lifetime)
-	require.Regexp(t, `^ltr_[A-Za-z0-9_-]{43}$`, g.Refresh.Reveal())
-	require.Contains(t, to, "&expires_in="+strconv.Itoa(15*60)+"&refresh_token="+g.Refresh.Reveal())
-	for hash := range h.refresh {
-		require.NotContains(t, hash, "ltr_", "it is kept as a hash")
-	}
-	provided := h.sessions[g.Principal.SessionID].ProviderTokens
-
-	next, err := h.flow.Refresh(t.Context(), g.Refresh.Reveal(), from)
-	require.NoError(t, err)
-	require.NotEqual(t, g.Refresh, next.Refresh)
-	require.NotEqual(t, g.Access, next.Access)
-	require.NotEqual(t, provided, h.sessions[g.Principal.SessionID].ProviderTokens, "those of the provider are refreshed, too")
-	p, err := h.who(t, next)
-	require.NoError(t, err)
-	require.Equal(t, g.Principal.SessionID, p.SessionID)
-
-	last, err := h.flow.Refresh(t.Context(), next.Refresh.Reveal(), from)
-	require.NoError(t, err)
-	_, err = h.flow.Refresh(t.Context(), g.Refresh.Reveal(), from) // the copy
-	refused(t, models.Unauthenticated, err)
-	_, err = h.flow.Refresh(t.Context(), last.Refresh.Reveal(), from)
-	refused(t, models.Unauthenticated, err)
-	for _, g := range []auth.Grant{g, next, last} {
-		_, err = h.who(t, g)
-		refused(t, models.Unauthenticated, err)
-	}
-	require.Equal(t, models.SessionStolen, h.sessions[g.Principal.SessionID].RevokedWhy)
-
-	h.refusals()
-	for _, token := range []string{"", "nope", "ltr_", "ltr_x", g.Access.Reveal()} {
-		_, err := h.flow.Refresh(t.Context(), token, from)
-		refused(t, models.Unauthenticated, err)
-		require.Len(t, h.refusals(), 1)
-	}
-}
-
-// journey is a person's way through it all, with two replicas: he signs in, refreshes, also while
-// the provider is down, signs out at both, and comes back, until the provider disables him.
-func journey(t *testing.T, at idp) {
-	w := &wire{}
-	both, b := houses(t, 2, w.through(at.client())), newBrowser(t)
-	enter := func() auth.Grant {
-		begun, err := both[0].flow.Begin(t.Context(), auth.Ask{Refresh: true}, from)
-		require.NoError(t, err)
-		g, _, err := both[1].flow.Finish(t.Context(), b.signIn(t, begun.URL, uma), begun.Cookie.Value, from)
-		require.NoError(t, err)
-		return g
-	}
-	everywhere := func(g auth.Grant, in bool) {
-		for _, h := range both {
-			if p, err := h.who(t, g); in {
-				require.NoError(t, err)
-				require.Equal(t, uma, p.Username)
-			} else {
-				refused(t, models.Unauthenticated, err)
-			}
-		}
-	}
-	g := enter()
-	everywhere(g, true)
-	next, err := both[0].flow.Refresh(t.Context(), g.Refresh.Reveal(), from)
-	require.NoError(t, err)
-	w.set(func(w *wire) { w.cut = func(*http.Request) bool { return true } })
-	last, err := both[1].flow.Refresh(t.Context(), next.Refresh.Reveal(), from)
-	require.NoError(t, err, "nobody is out because the provider is down")
-	w.set(func(w *wire) { w.cut = nil })
-	everywhere(last, true)
-
-	where, err := both[0].flow.Logout(t.Context(), last.Principal, from)
-	require.NoError(t, err)
-	back, _ := b.open(t, where)
-	require.Equal(t, frontend+"/login", back)
-	for _, g := range []auth.Grant{g, next, last} {
-		everywhere(g, false)
-	}
-	_, err = both[0].flow.Refresh(t.Context(), last.Refresh.Reveal(), from)
-	refused(t, models.Unauthenticated, err)
-
-	g = enter()
-	require.Equal(t, last.Principal.UserID, g.Principal.UserID)
-	at.disable(t, uma)
-	everywhere(g, true)
-	both[0].refusals()
-	_, err = both[0].flow.Refresh(t.Context(), g.Refresh.Reveal(), from)
-	refused(t, models.Unauthenticated, err)
-	require.Len(t, both[0].refusals(), 1)
-	everywhere(g, false)
-}
-
-// Who signs out is out, here at once and there when his browser goes where it is told.
-func TestLogout(t *testing.T) {
+// Somebody's sign-in at the provider may be as old as the provider likes, unless less is asked
+// for: then it has to say, and to be right. Our tokens say what it says.
+func TestMaxAge(t *testing.T) {
 	at, w := newCertified(t), &wire{}
-	h := newHouse(t, w.through(at.client()))
-	g, _ := h.signIn(t, uma, false)
-	where, err := h.flow.Logout(t.Context(), g.Principal, from)
-	require.NoError(t, err)
-	u, err := url.Parse(where)
-	require.NoError(t, err)
-	require.Equal(t, frontend+"/login", u.Query().Get("post_logout_redirect_uri"))
-	require.NotEmpty(t, u.Query().Get("id_token_hint"))
-	_, err = h.who(t, g)
-	refused(t, models.Unauthenticated, err)
-	require.Equal(t, models.SessionLoggedOut, h.sessions[g.Principal.SessionID].RevokedWhy)
-	again, err := h.flow.Logout(t.Context(), g.Principal, from)
-	require.NoError(t, err)
-	require.Equal(t, where, again)
-
-	none, err := h.flow.Logout(t.Context(), models.Principal{Username: "admin-key-1"}, from)
-	require.NoError(t, err)
-	require.Empty(t, none, "an admin key has no session")
+	hour := new(time.Hour)
+	ago := func(d time.Duration) jwt.MapClaims { return jwt.MapClaims{"auth_time": time.Now().Add(-d).Unix()} }
+	for name, tc := range map[string]struct {
+		configured time.Duration
+		asked      *time.Duration
+		says       jwt.MapClaims
+		why        string // empty: he is let in
+	}{
+		"any":                            {0, nil, ago(48 * time.Hour), ""},
+		"any, and it does not say":       {0, nil, jwt.MapClaims{"auth_time": nil}, ""},
+		"as configured":                  {time.Hour, nil, ago(50 * time.Minute), ""},
+		"too old for the configuration":  {time.Hour, nil, ago(62 * time.Minute), "too old"},
+		"as asked for":                   {0, hour, ago(50 * time.Minute), ""},
+		"too old for what is asked for":  {0, hour, ago(62 * time.Minute), "too old"},
+		"less than configured":           {24 * time.Hour, hour, ago(62 * time.Minute), "too old"},
+		"no more than configured":        {time.Hour, new(24 * time.Hour), ago(62 * time.Minute), "too old"},
+		"just now":                       {0, new(time.Duration(0)), nil, ""},
+		"just now, and it was not asked": {0, new(time.Duration(0)), ago(2 * time.Minute), "too old"},
+		"just now, and it does not say":  {0, new(time.Duration(0)), jwt.MapClaims{"auth_time": nil}, "does not say"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := w.through(at.client())
+			c.MaxAge = tc.configured
+			h := newHouse(t, c)
+			w.set(func(w *wire) { w.change = at.saying(t, tc.says) })
+			q, cookie := h.begin(t, auth.Ask{MaxAge: tc.asked}, uma)
+			g, _, err := h.flow.Finish(t.Context(), q, cookie.Value, from)
+			if tc.why != "" {
+				refused(t, models.Unauthenticated, err)
+				require.ErrorContains(t, err, tc.why)
+				require.Equal(t, []string{err.Error()}, h.refusals())
+				require.Empty(t, h.sessions)
+				return
+			}
+			require.NoError(t, err)
+			want := time.Now()
+			if said, ok := tc.says["auth_time"].(int64); ok {
+				want = time.Unix(said, 0)
+			}
+			claims := jwt.MapClaims{}
+			_, _, err = jwt.NewParser().ParseUnverified(g.Access.Reveal(), claims)
+			require.NoError(t, err)
+			require.InDelta(t, want.Unix(), claims["auth_time"], 10)
+			p, err := h.who(t, g)
+			require.NoError(t, err)
+			require.WithinDuration(t, want, p.AuthTime, 10*time.Second)
+		})
+	}
 }
 
-// What an operator mints is a session like any other.
-func TestMint(t *testing.T) {
+// A sign-in that takes its time at the provider is as fresh as when it began.
+func TestMaxAgeOfASlowSignIn(t *testing.T) {
 	h := newHouse(t, newCertified(t).client())
-	g, _ := h.signIn(t, uma, false)
-	flow, err := auth.NewFlow(auth.Config{}, nil, h, h.tokens, newSealer(t))
-	require.NoError(t, err)
-	minted, err := flow.Mint(t.Context(), h.user(g.Principal.UserID), time.Hour)
-	require.NoError(t, err)
-	p, err := h.who(t, minted)
-	require.NoError(t, err)
-	require.Equal(t, uma, p.Username)
-	require.Equal(t, "cli", h.sessions[p.SessionID].Provider)
-	require.NoError(t, h.RevokeSession(t.Context(), p.UserID, p.SessionID, models.SessionRevoked, models.Actor{}))
-	_, err = h.who(t, minted)
-	refused(t, models.Unauthenticated, err)
-	_, err = h.who(t, g)
+	auth.SetClock(h.flow, func() time.Time { return time.Now().Add(-4 * time.Minute) })
+	q, cookie := h.begin(t, auth.Ask{MaxAge: new(time.Duration(0))}, uma)
+	auth.SetClock(h.flow, time.Now)
+	_, _, err := h.flow.Finish(t.Context(), q, cookie.Value, from)
 	require.NoError(t, err)
 }
 

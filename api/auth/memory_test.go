@@ -36,8 +36,9 @@ type memory struct {
 
 type refreshToken struct {
 	models.RefreshToken
-	session uuid.UUID
-	used    bool
+	session  uuid.UUID
+	replaces string    // the hash of the one before
+	used     time.Time // zero: not yet
 }
 
 func newMemory() *memory {
@@ -176,31 +177,51 @@ func (m *memory) RevokeSession(_ context.Context, userID, id uuid.UUID, why mode
 	return nil
 }
 
-func (m *memory) RotateRefreshToken(ctx context.Context, hash string, next models.RefreshToken, _ models.Origin) (models.Session, error) {
+func (m *memory) RotateRefreshToken(ctx context.Context, hash string, next models.RefreshToken, _ models.Origin) (models.Session, bool, error) {
 	m.mu.Lock()
 	if m.down != nil {
 		defer m.mu.Unlock()
-		return models.Session{}, m.down
+		return models.Session{}, false, m.down
 	}
 	old, ok := m.refresh[hash]
 	s := m.sessions[old.session]
-	used := old.used
-	good := ok && !used && s.Live(m.now()) && m.now().Before(old.ExpiresAt)
+	used := !old.used.IsZero()
+	again := used && m.now().Sub(old.used) < models.RefreshGrace && m.unused(hash)
+	stolen := used && !again
+	good := ok && !stolen && s.Live(m.now()) && m.now().Before(old.ExpiresAt)
 	if good {
-		old.used = true
-		m.refresh[hash] = old
-		m.refresh[next.Hash] = refreshToken{RefreshToken: next, session: s.ID}
+		for h, t := range m.refresh {
+			if t.used.IsZero() && (h == hash || t.replaces != "" && t.replaces == old.replaces) {
+				t.used = m.now()
+				m.refresh[h] = t
+			}
+		}
+		m.refresh[next.Hash] = refreshToken{RefreshToken: next, session: s.ID, replaces: hash}
 		s.ExpiresAt = next.ExpiresAt
 		m.sessions[s.ID] = s
 	}
 	m.mu.Unlock()
-	if used {
+	if stolen {
 		_ = m.RevokeSession(ctx, s.UserID, s.ID, models.SessionStolen, models.Actor{})
 	}
 	if !good {
-		return models.Session{}, unauthenticated("not a good refresh token")
+		return models.Session{}, false, unauthenticated("not a good refresh token")
 	}
-	return s, nil
+	return s, again, nil
+}
+
+// unused reports whether something came of a token, and none of it has been used.
+func (m *memory) unused(hash string) bool {
+	n := 0
+	for _, t := range m.refresh {
+		if t.replaces == hash {
+			if !t.used.IsZero() {
+				return false
+			}
+			n++
+		}
+	}
+	return n > 0
 }
 
 func (m *memory) Principal(_ context.Context, id uuid.UUID) (models.Principal, error) {

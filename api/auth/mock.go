@@ -55,8 +55,8 @@ func (*Mock) user(name string, roles []string) models.Identity {
 // Name implements Provider.
 func (*Mock) Name() string { return ProviderMock }
 
-// AuthURL implements Provider.
-func (m *Mock) AuthURL(_ context.Context, state, _, _ string) (string, error) {
+// AuthURL implements Provider. The page asks each time.
+func (m *Mock) AuthURL(_ context.Context, state, _, _ string, _ *time.Duration) (string, error) {
 	return with(m.page, url.Values{"state": {state}}), nil
 }
 

@@ -102,6 +102,7 @@ func TestProviderConfig(t *testing.T) {
 		"no client":                    {func(c *auth.Config) { c.ClientID = "" }, "client_id"},
 		"no callback":                  {func(c *auth.Config) { c.CallbackURL = "/api/auth/callback" }, "callback_url"},
 		"an OpenShift of another name": {func(c *auth.Config) { c.Provider = "openshift" }, "openshift_api"},
+		"an OpenShift that is to ask":  {func(c *auth.Config) { c.Provider, c.MaxAge = "openshift", time.Hour }, "max_age"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := good

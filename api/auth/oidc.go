@@ -39,14 +39,14 @@ func newOIDC(c Config) *openID {
 func (p *openID) Name() string { return ProviderOIDC }
 
 // AuthURL implements Provider.
-func (p *openID) AuthURL(ctx context.Context, state, nonce, verifier string) (string, error) {
+func (p *openID) AuthURL(ctx context.Context, state, nonce, verifier string, maxAge *time.Duration) (string, error) {
 	e, err := p.discovery.get(oidc.ClientContext(ctx, p.c.HTTP))
 	if err != nil {
 		return "", err
 	}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(nonce), oauth2.S256ChallengeOption(verifier)}
-	if p.c.MaxAge > 0 {
-		options = append(options, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(p.c.MaxAge.Seconds()))))
+	if maxAge != nil {
+		options = append(options, oauth2.SetAuthURLParam("max_age", strconv.Itoa(int(maxAge.Seconds()))))
 	}
 	return p.client(e).AuthCodeURL(state, options...), nil
 }
@@ -73,11 +73,9 @@ func (p *openID) Exchange(ctx context.Context, code, nonce, verifier string) (mo
 	if err != nil {
 		return models.Identity{}, ProviderTokens{}, err
 	}
-	t := ProviderTokens{Subject: idToken.Subject, ID: raw(answer), Access: answer.AccessToken, Refresh: answer.RefreshToken}
-	if t.AuthTime, err = p.authTime(c); err != nil {
-		return models.Identity{}, ProviderTokens{}, err
-	}
-	return c.identity(p.c), t, nil
+	return c.identity(p.c), ProviderTokens{
+		Subject: idToken.Subject, ID: raw(answer), Access: answer.AccessToken, Refresh: answer.RefreshToken, AuthTime: authTime(idToken),
+	}, nil
 }
 
 // Refresh implements Provider. Without a refresh token there is nothing to ask with.
@@ -226,17 +224,15 @@ func (p *openID) claims(ctx context.Context, e *endpoints, idToken *oidc.IDToken
 	return c.with(more), nil
 }
 
-// authTime is when somebody proved to the provider who he is: now, if it does not say.
-func (p *openID) authTime(c claims) (time.Time, error) {
-	seconds, ok := c["auth_time"].(float64)
-	if !ok {
-		return p.now(), nil
+// authTime is when somebody proved to the provider who he is; zero, if it does not say.
+func authTime(t *oidc.IDToken) time.Time {
+	var c struct {
+		At int64 `json:"auth_time"`
 	}
-	at := time.Unix(int64(seconds), 0)
-	if p.c.MaxAge > 0 && p.now().Sub(at) > p.c.MaxAge+time.Minute {
-		return at, models.Errorf(models.Unauthenticated, "the sign-in at the identity provider is too old")
+	if err := t.Claims(&c); err != nil || c.At == 0 {
+		return time.Time{}
 	}
-	return at, nil
+	return time.Unix(c.At, 0)
 }
 
 // refusal is why the provider gave no tokens. What it answered may hold more than its word for

@@ -37,7 +37,7 @@ const verifier = "a-verifier-of-PKCE-must-have-at-least-43-characters"
 func comeBack(t *testing.T, p auth.Provider, b *browser, user string) attempt {
 	t.Helper()
 	a := attempt{nonce: "nonce-" + t.Name(), verifier: verifier}
-	at, err := p.AuthURL(t.Context(), "the-state", a.nonce, a.verifier)
+	at, err := p.AuthURL(t.Context(), "the-state", a.nonce, a.verifier, nil)
 	require.NoError(t, err)
 	q := b.signIn(t, at, user)
 	require.Equal(t, "the-state", q.Get("state"))
@@ -62,6 +62,7 @@ func suite(t *testing.T, start func(t *testing.T) idp) {
 	t.Run("refresh", func(t *testing.T) { refreshes(t, start(t)) })
 	t.Run("a user who is disabled there", func(t *testing.T) { disabled(t, start(t)) })
 	t.Run("logout at both", func(t *testing.T) { logsOut(t, start(t)) })
+	t.Run("asks for the password again", func(t *testing.T) { asksAgain(t, start(t)) })
 	t.Run("forged ID tokens", func(t *testing.T) { forged(t, start(t)) })
 	t.Run("a provider that is down", func(t *testing.T) { down(t, start(t)) })
 	t.Run("the whole journey", func(t *testing.T) { journey(t, start(t)) })
@@ -90,7 +91,7 @@ func signsIn(t *testing.T, at idp) {
 		require.NotContains(t, []string{tokens.ID, tokens.Access, tokens.Refresh}, "")
 	}
 	t.Run("not let in", func(t *testing.T) {
-		where, err := p.AuthURL(t.Context(), "s", "n", verifier)
+		where, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 		require.NoError(t, err)
 		require.Nil(t, newBrowser(t).signIn(t, where, "nobody@example.com"))
 	})
@@ -149,7 +150,7 @@ func disabled(t *testing.T, at idp) {
 	at.disable(t, uma)
 	_, err = p.Refresh(t.Context(), tokens)
 	refused(t, models.Unauthenticated, err)
-	where, err := p.AuthURL(t.Context(), "s", "n", verifier)
+	where, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	require.NoError(t, err)
 	require.Nil(t, newBrowser(t).signIn(t, where, uma))
 }
@@ -164,11 +165,34 @@ func logsOut(t *testing.T, at idp) {
 	require.Equal(t, frontend+"/login", back)
 	_, err = p.Refresh(t.Context(), tokens)
 	refused(t, models.Unauthenticated, err) // the session is over there
-	again, err := p.AuthURL(t.Context(), "s", "n", verifier)
+	again, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	require.NoError(t, err)
 	back, page := b.open(t, again)
 	require.Empty(t, back, "one has to sign in again")
 	require.Regexp(t, formAction, page)
+}
+
+// Who is signed in there has to prove who he is again, when that is asked for.
+func asksAgain(t *testing.T, at idp) {
+	h, b := newHouse(t, at.client()), newBrowser(t)
+	signIn := func(maxAge *time.Duration) time.Time {
+		begun, err := h.flow.Begin(t.Context(), auth.Ask{MaxAge: maxAge}, from)
+		require.NoError(t, err)
+		if maxAge != nil {
+			back, page := b.open(t, begun.URL)
+			require.Empty(t, back)
+			require.Regexp(t, formAction, page)
+		}
+		g, _, err := h.flow.Finish(t.Context(), b.signIn(t, begun.URL, uma), begun.Cookie.Value, from)
+		require.NoError(t, err)
+		p, err := h.who(t, g)
+		require.NoError(t, err)
+		return p.AuthTime
+	}
+	first := signIn(nil)
+	require.WithinDuration(t, time.Now(), first, time.Minute)
+	time.Sleep(1100 * time.Millisecond) // auth_time is in seconds
+	require.True(t, signIn(new(time.Duration(0))).After(first))
 }
 
 // While a provider is down, what it said before is good enough to send people there; nobody is
@@ -178,7 +202,7 @@ func down(t *testing.T, at idp) {
 	all := func(*http.Request) bool { return true }
 	w.set(func(w *wire) { w.cut = all })
 	p := provider(t, w.through(at.client()))
-	_, err := p.AuthURL(t.Context(), "s", "n", verifier)
+	_, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	refused(t, models.Unavailable, err)
 
 	w.set(func(w *wire) { w.cut = nil })
@@ -191,11 +215,11 @@ func down(t *testing.T, at idp) {
 	w.set(func(w *wire) { w.cut = all })
 	later := time.Now().Add(25 * time.Hour)
 	auth.SetClock(p, func() time.Time { return later })
-	stale, err := p.AuthURL(t.Context(), "s", "n", verifier)
+	stale, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	require.NoError(t, err)
 	require.NotEmpty(t, stale)
 	require.Equal(t, discovered+1, w.called("openid-configuration"))
-	_, err = p.AuthURL(t.Context(), "s", "n", verifier)
+	_, err = p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	require.NoError(t, err)
 	require.Equal(t, discovered+1, w.called("openid-configuration"), "and not asked for by everybody meanwhile")
 	_, _, err = a.exchange(t.Context(), p)
@@ -205,7 +229,7 @@ func down(t *testing.T, at idp) {
 
 	later = later.Add(2 * time.Minute)
 	w.set(func(w *wire) { w.cut = nil })
-	fresh, err := p.AuthURL(t.Context(), "s", "n", verifier)
+	fresh, err := p.AuthURL(t.Context(), "s", "n", verifier, nil)
 	require.NoError(t, err)
 	require.Equal(t, stale, fresh)
 	require.Equal(t, discovered+2, w.called("openid-configuration"))
@@ -245,8 +269,8 @@ func rotated(t *testing.T, at idp) {
 // What the browser is sent to the provider with.
 func TestAuthURL(t *testing.T) {
 	c := newCertified(t).client()
-	c.MaxAge, c.Scopes = time.Hour, []string{"profile"}
-	at, err := provider(t, c).AuthURL(t.Context(), "the state", "the nonce", verifier)
+	c.Scopes = []string{"profile"}
+	at, err := provider(t, c).AuthURL(t.Context(), "the state", "the nonce", verifier, new(time.Hour))
 	require.NoError(t, err)
 	u, err := url.Parse(at)
 	require.NoError(t, err)

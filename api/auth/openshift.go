@@ -28,6 +28,9 @@ type openShift struct {
 const maxUser = 1 << 20 // of an answer of the API, in bytes
 
 func newOpenShift(c Config) (*openShift, error) {
+	if c.MaxAge > 0 {
+		return nil, models.Errorf(models.Invalid, "OpenShift cannot be made to ask for the password again").On("max_age")
+	}
 	api := strings.TrimRight(c.OpenShiftAPI, "/")
 	if api == "" {
 		api = clusterAPI(c.Issuer)
@@ -64,7 +67,10 @@ func (p *openShift) Name() string { return ProviderOpenShift }
 
 // AuthURL implements Provider. The nonce has no place here: the code is bound to the sign-in by
 // the verifier.
-func (p *openShift) AuthURL(_ context.Context, state, _, verifier string) (string, error) {
+func (p *openShift) AuthURL(_ context.Context, state, _, verifier string, maxAge *time.Duration) (string, error) {
+	if maxAge != nil {
+		return "", models.Errorf(models.Invalid, "OpenShift cannot be made to ask for the password again").On("maxAge")
+	}
 	return p.oauth.AuthCodeURL(state, oauth2.S256ChallengeOption(verifier)), nil
 }
 

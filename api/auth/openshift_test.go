@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -97,6 +98,8 @@ func TestOpenShift(t *testing.T) {
 	_, _, err = p.Exchange(t.Context(), a.code, a.nonce, "another")
 	refused(t, models.Unauthenticated, err)
 	require.NotContains(t, err.Error(), "the-secret")
+	_, err = p.AuthURL(t.Context(), "s", "n", verifier, new(time.Hour))
+	refused(t, models.Invalid, err)
 	at.Close()
 	_, _, err = a.exchange(t.Context(), p)
 	refused(t, models.Unavailable, err)

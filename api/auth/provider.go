@@ -16,8 +16,9 @@ type Provider interface {
 	Name() string
 
 	// AuthURL is where the browser goes. The state comes back with it; nonce and verifier
-	// stay here, for Exchange.
-	AuthURL(ctx context.Context, state, nonce, verifier string) (string, error)
+	// stay here, for Exchange. Who has proved there who he is longer ago than maxAge has to do
+	// it again (nil: never). That is Invalid where the provider cannot be made to.
+	AuthURL(ctx context.Context, state, nonce, verifier string, maxAge *time.Duration) (string, error)
 
 	// Exchange turns the code into the person who signed in.
 	Exchange(ctx context.Context, code, nonce, verifier string) (models.Identity, ProviderTokens, error)
@@ -39,7 +40,7 @@ type ProviderTokens struct {
 	Access  string `json:"access,omitempty"`
 	Refresh string `json:"refresh,omitempty"`
 
-	AuthTime time.Time `json:"-"` // when he proved there who he is
+	AuthTime time.Time `json:"-"` // when he proved there who he is; zero: it does not say
 }
 
 func (ProviderTokens) String() string { return "[tokens]" }

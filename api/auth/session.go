@@ -112,18 +112,20 @@ func (f *Flow) DevToken(ctx context.Context, username string, roles []string, fr
 // Refresh turns a refresh token into an access token and the next refresh token, while the
 // identity provider stands by the user. It is Unauthenticated when the token is not good, and
 // when the provider does not: the session has ended then. A provider that does not answer
-// changes nothing.
+// changes nothing. A token that comes again at once, as the answer was lost, is good once more.
 func (f *Flow) Refresh(ctx context.Context, token string, from models.Origin) (Grant, error) {
 	if !isRefreshToken(token) {
 		return Grant{}, f.refuse(ctx, from, models.Errorf(models.Unauthenticated, "the refresh token is not known"), nil)
 	}
 	next, row := newRefreshToken(f.now().Add(f.c.RefreshLifetime))
-	s, err := f.store.RotateRefreshToken(ctx, hash(token), row, from)
+	s, again, err := f.store.RotateRefreshToken(ctx, hash(token), row, from)
 	if err != nil {
 		return Grant{}, err
 	}
-	if err := f.ask(ctx, s, from); err != nil {
-		return Grant{}, err
+	if !again { // else it was asked just now, and its own token may be under way
+		if err := f.ask(ctx, s, from); err != nil {
+			return Grant{}, err
+		}
 	}
 	g := Grant{Lifetime: f.c.TokenLifetime, Refresh: next}
 	if g.Principal, err = f.store.Principal(ctx, s.ID); err != nil {
@@ -133,12 +135,21 @@ func (f *Flow) Refresh(ctx context.Context, token string, from models.Origin) (G
 	return g, err
 }
 
+// vouched reports whether the provider can be asked about a session: whether it is the one
+// that let the user in, and left tokens.
+func (f *Flow) vouched(s models.Session) bool {
+	return f.provider != nil && s.Provider == f.provider.Name() && len(s.ProviderTokens) > 0
+}
+
 // ask asks the provider whether it still stands by the user of a session, and ends the session
-// if not.
+// if not. It goes on when the client hangs up: the provider may take back its old token as soon
+// as it has given a new one.
 func (f *Flow) ask(ctx context.Context, s models.Session, from models.Origin) error {
-	if len(s.ProviderTokens) == 0 || s.Provider != f.provider.Name() {
+	if !f.vouched(s) {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
 	t, err := f.unseal(s)
 	if err != nil {
 		return err
@@ -161,7 +172,7 @@ func (f *Flow) ask(ctx context.Context, s models.Session, from models.Origin) er
 	if err != nil {
 		return err
 	}
-	err = f.store.SetProviderTokens(context.WithoutCancel(ctx), s.ID, sealed) // the provider may have taken back the old ones
+	err = f.store.SetProviderTokens(context.WithoutCancel(ctx), s.ID, sealed) // however long the provider took
 	if models.KindOf(err) == models.NotFound {
 		return models.Errorf(models.Unauthenticated, "the session has ended")
 	}
@@ -183,7 +194,7 @@ func (f *Flow) Logout(ctx context.Context, p models.Principal, from models.Origi
 	if err != nil && models.KindOf(err) != models.NotFound {
 		return "", err
 	}
-	if len(s.ProviderTokens) == 0 || s.Provider != f.provider.Name() {
+	if !f.vouched(s) {
 		return "", nil
 	}
 	t, err := f.unseal(s)

@@ -203,12 +203,27 @@ func TestAuditVerify(t *testing.T) {
 	status, out, _ = verify("--from", mark)
 	require.Zero(t, status)
 	require.Contains(t, out, "2 rows")
-	_, err = storetest.SQL(t, url).ExecContext(t.Context(), "ALTER TABLE audit DISABLE TRIGGER USER; UPDATE audit SET actor = 'nobody' WHERE id = 2")
+	db := storetest.SQL(t, url)
+	_, err = db.ExecContext(t.Context(), "ALTER TABLE audit DISABLE TRIGGER USER")
 	require.NoError(t, err)
-	status, out, errs = verify()
-	require.Equal(t, exitFailed, status)
-	require.Contains(t, out, "row 2: changed: ")
-	require.Contains(t, errs, "the audit log does not hold: see the 1 row above")
+	for _, tc := range []struct{ tamper, mend, found, rows string }{
+		{"UPDATE audit SET actor = 'nobody' WHERE id = 2", "UPDATE audit SET actor = 'system' WHERE id = 2", "row 2: changed: ", "1 row"},
+		{"UPDATE audit SET id = 5 - id WHERE id IN (2, 3)", "UPDATE audit SET id = 5 - id WHERE id IN (2, 3)", "row 2: reordered: ", "3 rows"},
+		{"DELETE FROM audit WHERE id = 3", "", "row 3: missing: ", "1 row"},
+	} {
+		_, err = db.ExecContext(t.Context(), tc.tamper)
+		require.NoError(t, err)
+		status, out, errs = verify()
+		require.Equal(t, exitFailed, status)
+		require.Contains(t, out, tc.found)
+		require.Contains(t, errs, "the audit log does not hold: see the "+tc.rows+" above")
+		if tc.mend != "" {
+			_, err = db.ExecContext(t.Context(), tc.mend)
+			require.NoError(t, err)
+			status, _, errs = verify()
+			require.Zero(t, status, errs)
+		}
+	}
 	for _, bad := range []string{"3", "3:ab", "x:" + mark[2:], "0:" + mark[2:]} {
 		status, _, _ := verify("--from", bad)
 		require.Equal(t, exitUsage, status, bad)

@@ -18,7 +18,7 @@ func checkSignIn(ctx context.Context, cfg config) []finding {
 	if cfg.Auth.Issuer != "" {
 		f.saw += ", " + cfg.Auth.Issuer
 	}
-	if _, f.err = people.Provider.AuthURL(ctx, "", "", ""); f.err != nil {
+	if _, f.err = people.Provider.AuthURL(ctx, "", "", "", nil); f.err != nil {
 		f.hint = "check auth.issuer (OAUTH_ISSUER), and that this machine reaches it"
 	}
 	return []finding{f}

@@ -11,8 +11,8 @@ import (
 // PutLoginState keeps what a sign-in has to come back to.
 func (s *Store) PutLoginState(ctx context.Context, l models.LoginState) error {
 	return s.exec(ctx, "login state", `
-		INSERT INTO login_states (state_hash, browser_hash, provider, nonce, verifier, redirect, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
-		l.StateHash, l.BrowserHash, l.Provider, l.Nonce, l.Verifier, l.Redirect, l.ExpiresAt)
+		INSERT INTO login_states (state_hash, browser_hash, provider, nonce, verifier, redirect, max_age, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+		l.StateHash, l.BrowserHash, l.Provider, l.Nonce, l.Verifier, l.Redirect, l.MaxAge, l.ExpiresAt)
 }
 
 // TakeLoginState returns a login state once, by its hash, to the browser that began. It is

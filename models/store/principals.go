@@ -9,8 +9,8 @@ import (
 	"github.com/litemaas/litemaas/models"
 )
 
-// principalSQL reads who a user is, and what he may do by all roles that he holds and that
-// those inherit. user is SQL for his id; columns and from are what is read beside.
+// principalSQL reads who a user is, what he may do by all roles that he holds and that those
+// inherit, and his teams. user is SQL for his id; columns and from are what is read beside.
 func principalSQL(user, columns, from string) string {
 	return `
 	WITH RECURSIVE held (id) AS (
@@ -20,7 +20,8 @@ func principalSQL(user, columns, from string) string {
 	SELECT u.id, u.username, u.email, coalesce(nullif(u.full_name, ''), u.username), u.is_active,
 	       (SELECT coalesce(array_agg(DISTINCT role_id ORDER BY role_id), '{}') FROM user_roles WHERE user_id = u.id),
 	       (SELECT coalesce(array_agg(DISTINCT p ORDER BY p), '{}')
-	        FROM held JOIN roles r ON r.id = held.id, jsonb_array_elements_text(r.permissions) p)` + columns + from
+	        FROM held JOIN roles r ON r.id = held.id, jsonb_array_elements_text(r.permissions) p),
+	       ARRAY(SELECT team_id FROM team_members WHERE user_id = u.id AND team_id <> '` + models.DefaultTeamID.String() + `' ORDER BY 1)` + columns + from
 }
 
 var (
@@ -32,7 +33,7 @@ var (
 
 // scanPrincipal reads what principalSQL selects, and beside.
 func scanPrincipal(row pgx.Row, p *models.Principal, beside ...any) error {
-	return row.Scan(append([]any{&p.UserID, &p.Username, &p.Email, &p.Name, &p.Active, &p.Roles, &p.Permissions}, beside...)...)
+	return row.Scan(append([]any{&p.UserID, &p.Username, &p.Email, &p.Name, &p.Active, &p.Roles, &p.Permissions, &p.Teams}, beside...)...)
 }
 
 // Principal returns who has that session, and what he may do now, in one statement. It is

@@ -38,7 +38,7 @@ func TestPrincipal(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, models.Principal{
 		UserID: u.ID, SessionID: in.ID, Username: "ada", Email: "ada@example.com", Name: "Full ada",
-		Roles: []string{}, Permissions: models.Permissions{}, Active: true, AuthTime: p.AuthTime, ExpiresAt: p.ExpiresAt, Via: "api",
+		Roles: []string{}, Permissions: models.Permissions{}, Teams: []uuid.UUID{}, Active: true, AuthTime: p.AuthTime, ExpiresAt: p.ExpiresAt, Via: "api",
 	}, p)
 	require.WithinDuration(t, in.AuthTime, p.AuthTime, 0)
 
@@ -52,6 +52,29 @@ func TestPrincipal(t *testing.T) {
 	refused(t, models.Unauthenticated, err)
 	_, err = s.Principal(t.Context(), uuid.New())
 	refused(t, models.Unauthenticated, err)
+}
+
+// Somebody's teams are those that he is in, but for the one that everybody is in.
+func TestPrincipalsTeams(t *testing.T) {
+	s, db := opened(t)
+	u, other := signedIn(t, s, "ada"), signedIn(t, s, "bob")
+	in, theirs := session(t, s, u), session(t, s, other)
+	teams := []uuid.UUID{uuid.MustParse("b0000000-0000-4000-8000-000000000001"), uuid.MustParse("b0000000-0000-4000-8000-000000000002")}
+	for _, team := range teams {
+		_, err := db.Exec("INSERT INTO teams (id, name, litellm_alias) VALUES ($1, 'Data', $2)", team, team.String())
+		require.NoError(t, err)
+		_, err = db.Exec("INSERT INTO team_members (team_id, user_id) VALUES ($1, $2)", team, u.ID)
+		require.NoError(t, err)
+	}
+	p, err := s.Principal(t.Context(), in.ID)
+	require.NoError(t, err)
+	require.Equal(t, teams, p.Teams)
+	p, err = s.PrincipalOfUser(t.Context(), u.ID)
+	require.NoError(t, err)
+	require.Equal(t, teams, p.Teams)
+	p, err = s.Principal(t.Context(), theirs.ID)
+	require.NoError(t, err)
+	require.Empty(t, p.Teams)
 }
 
 // listening returns what a listener hears, in order.

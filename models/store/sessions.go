@@ -38,7 +38,7 @@ func (s *Store) CreateSession(ctx context.Context, in models.Session, first *mod
 			return err
 		}
 		if first != nil {
-			if err := tx.addRefreshToken(ctx, in.ID, *first); err != nil {
+			if err := tx.addRefreshToken(ctx, in.ID, *first, nil); err != nil {
 				return err
 			}
 		}

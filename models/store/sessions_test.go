@@ -89,78 +89,6 @@ func TestTouchSessions(t *testing.T) {
 	require.Equal(t, two.LastSeenAt, got.LastSeenAt)
 }
 
-// token is a refresh token for an hour.
-func token(name string) models.RefreshToken {
-	return models.RefreshToken{Hash: models.SecretOf(name).Hash(), ExpiresAt: time.Now().Add(time.Hour)}
-}
-
-// A refresh token gives the next one, once.
-func TestRotateRefreshToken(t *testing.T) {
-	s, db := opened(t)
-	u := signedIn(t, s, "ada")
-	in := hour(u)
-	in.ExpiresAt = time.Now().Add(time.Minute)
-	one := token("one")
-	begun, err := s.CreateSession(t.Context(), in, &one, actor(u))
-	require.NoError(t, err)
-	next, err := s.RotateRefreshToken(t.Context(), one.Hash, token("two"), from)
-	require.NoError(t, err)
-	require.Equal(t, begun.ID, next.ID)
-	require.True(t, next.ExpiresAt.After(begun.ExpiresAt), "it slides")
-	_, err = s.RotateRefreshToken(t.Context(), token("two").Hash, token("three"), from)
-	require.NoError(t, err)
-
-	_, err = s.RotateRefreshToken(t.Context(), "nobody's", token("x"), from)
-	refused(t, models.Unauthenticated, err)
-	_, err = s.Principal(t.Context(), begun.ID)
-	require.NoError(t, err)
-
-	_, err = s.RotateRefreshToken(t.Context(), one.Hash, token("four"), from)
-	refused(t, models.Unauthenticated, err)
-	require.ErrorContains(t, err, "used before")
-	_, err = s.RotateRefreshToken(t.Context(), token("three").Hash, token("five"), from)
-	refused(t, models.Unauthenticated, err)
-	_, err = s.Principal(t.Context(), begun.ID)
-	refused(t, models.Unauthenticated, err)
-	got, err := s.Session(t.Context(), begun.ID)
-	require.NoError(t, err)
-	require.Equal(t, models.SessionStolen, got.RevokedWhy)
-	want := []models.AuditAction{models.AuditFailed, models.AuditFailed, models.AuditSessionRevoke, models.AuditSessionCreate}
-	require.Equal(t, want, audited(t, s, begun.ID.String()))
-
-	lapsed := token("lapsed")
-	lapsed.ExpiresAt = time.Now().Add(-time.Second)
-	_, err = s.CreateSession(t.Context(), hour(u), &lapsed, actor(u))
-	require.NoError(t, err)
-	_, err = s.RotateRefreshToken(t.Context(), lapsed.Hash, token("x"), from)
-	refused(t, models.Unauthenticated, err)
-	require.Zero(t, counted(t, db, "SELECT count(*) FROM refresh_tokens WHERE hash IN ($1, $2, $3)", token("x").Hash, token("four").Hash, token("five").Hash))
-}
-
-// Of two who use one token at once, one wins; that it was copied ends the session for both.
-func TestRefreshTokenTwiceAtOnce(t *testing.T) {
-	s := storetest.New(t)
-	u := signedIn(t, s, "ada")
-	first := token("first")
-	begun, err := s.CreateSession(t.Context(), hour(u), &first, actor(u))
-	require.NoError(t, err)
-	names := []string{"a", "b"}
-	errs := atOnce(2, func(i int) error {
-		_, err := s.RotateRefreshToken(t.Context(), first.Hash, token(names[i]), from)
-		return err
-	})
-	require.NotEqual(t, errs[0] == nil, errs[1] == nil, "%v", errs)
-	for i, err := range errs {
-		if err == nil {
-			_, err := s.RotateRefreshToken(t.Context(), token(names[i]).Hash, token("c"), from)
-			refused(t, models.Unauthenticated, err)
-		}
-	}
-	got, err := s.Session(t.Context(), begun.ID)
-	require.NoError(t, err)
-	require.Equal(t, models.SessionStolen, got.RevokedWhy)
-}
-
 // A sign-in comes back once, in time, in the same browser.
 func TestLoginStates(t *testing.T) {
 	s := storetest.New(t)
@@ -171,10 +99,16 @@ func TestLoginStates(t *testing.T) {
 		state.StateHash, state.ExpiresAt = hash, expires
 		require.NoError(t, s.PutLoginState(t.Context(), state))
 	}
+	put("s0", time.Now().Add(time.Minute))
+	got, err := s.TakeLoginState(t.Context(), "s0", "b")
+	require.NoError(t, err)
+	require.Nil(t, got.MaxAge)
+	state.MaxAge = new(90 * time.Second)
 	put("s1", time.Now().Add(time.Minute))
-	got, err := s.TakeLoginState(t.Context(), "s1", "b")
+	got, err = s.TakeLoginState(t.Context(), "s1", "b")
 	require.NoError(t, err)
 	require.Equal(t, "v", got.Verifier)
+	require.Equal(t, 90*time.Second, *got.MaxAge)
 	_, err = s.TakeLoginState(t.Context(), "s1", "b")
 	refused(t, models.Unauthenticated, err)
 	put("s2", time.Now().Add(time.Minute))

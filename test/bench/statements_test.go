@@ -5,53 +5,26 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
-	"net/url"
-	"sync"
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/litemaas/litemaas/test/internal/relay"
 )
 
 // counter lies before a database, and counts the statements that pass.
 type counter struct {
-	url    string // of the database, through the counter
-	n      atomic.Int64
-	server string
+	url string // of the database, through the counter
+	n   atomic.Int64
 }
 
 func count(b *testing.B, address string) *counter {
 	b.Helper()
-	u, err := url.Parse(address)
-	require.NoError(b, err)
-	l, err := (&net.ListenConfig{}).Listen(b.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(b, err)
-	c := &counter{server: u.Host}
-	u.Host = l.Addr().String()
-	c.url = u.String()
-	var open sync.WaitGroup
-	b.Cleanup(func() {
-		_ = l.Close() // Accept says so
-		open.Wait()
-	})
-	open.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() { c.connect(client) })
-		}
-	})
+	c := &counter{}
+	c.url = relay.To(b, address, c.carry)
 	return c
 }
 
-func (c *counter) connect(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", c.server)
-	if err != nil {
-		return
-	}
+func (c *counter) carry(client, server net.Conn) {
 	go func() {
 		defer server.Close() // the other way ends, too
 		_ = c.read(bufio.NewReader(io.TeeReader(client, server)))

@@ -130,16 +130,22 @@ func TestReplay(t *testing.T) {
 	require.Equal(t, 1, s.count(t, "SELECT count(*) FROM audit WHERE action = 'AUTH_FAILED'"))
 }
 
-// A refresh token that is used twice ends its session, in the browser too.
-func TestRefreshTokenUsedTwice(t *testing.T) {
+// A refresh token that is used when something has come of it ends its session, in the browser
+// too. Before that, it is an answer that was lost.
+func TestCopiedRefreshToken(t *testing.T) {
 	s, w := start(t), open(t)
 	w.signIn(t, s.url+"/login?refresh", "user@example.com")
 	first, token := w.stored(t, "refresh_token"), w.stored(t, "access_token")
+	status, lost := s.refresh(t, first)
+	require.Equal(t, http.StatusOK, status)
 	status, second := s.refresh(t, first)
+	require.Equal(t, http.StatusOK, status, "the answer was lost")
+	require.NotEqual(t, lost, second)
+	status, third := s.refresh(t, second)
 	require.Equal(t, http.StatusOK, status)
 	status, _ = s.refresh(t, first)
 	require.Equal(t, http.StatusUnauthorized, status)
-	status, _ = s.refresh(t, second)
+	status, _ = s.refresh(t, third)
 	require.Equal(t, http.StatusUnauthorized, status, "the family is dead")
 	s.requireRefused(t, token)
 	w.do(t, chromedp.Click(reloadButton), chromedp.WaitVisible(errorShown))

@@ -4,20 +4,18 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/litemaas/litemaas/test/internal/relay"
 )
 
 // wire is what lies between the replicas and their database. It can go dead one way, as when a
 // firewall forgets a connection: nobody is told, nothing comes any more.
 type wire struct {
-	url    string
-	hears  chan struct{} // something comes each time that a new listener has heard itself
-	server string
+	url   string
+	hears chan struct{} // something comes each time that a new listener has heard itself
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -29,27 +27,8 @@ type listener struct{ heard, deaf atomic.Bool }
 // tap puts a wire before the database at address.
 func tap(t *testing.T, address string) *wire {
 	t.Helper()
-	u, err := url.Parse(address)
-	require.NoError(t, err)
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	w := &wire{server: u.Host, hears: make(chan struct{}, 100)}
-	u.Host = l.Addr().String()
-	w.url = u.String()
-	var open sync.WaitGroup
-	t.Cleanup(func() {
-		_ = l.Close()
-		open.Wait()
-	})
-	open.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			open.Go(func() { w.connect(client) })
-		}
-	})
+	w := &wire{hears: make(chan struct{}, 100)}
+	w.url = relay.To(t, address, w.carry)
 	return w
 }
 
@@ -63,13 +42,7 @@ func (w *wire) deafen() {
 	w.listeners = nil
 }
 
-func (w *wire) connect(client net.Conn) {
-	defer func() { _ = client.Close() }()
-	server, err := net.Dial("tcp", w.server)
-	if err != nil {
-		return
-	}
-	defer func() { _ = server.Close() }()
+func (w *wire) carry(client, server net.Conn) {
 	var here listener
 	go func() {
 		pass(server, client, func(said []byte) bool {
