@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
@@ -32,6 +33,7 @@ import (
 // The tests make thousands of requests; a line for each would hide what failed.
 func TestMain(m *testing.M) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
+	logging.Disable() // the client of Redis has a log of its own
 	os.Exit(m.Run())
 }
 
@@ -57,8 +59,13 @@ func idle(t *testing.T) system {
 }
 
 func serve(s *store.Store, starter workflows.Starter, schedules workflows.Scheduler) system {
+	return servePeople(s, s, starter, schedules)
+}
+
+// servePeople is serve, with the sessions of people elsewhere.
+func servePeople(s *store.Store, kept api.People, starter workflows.Starter, schedules workflows.Scheduler) system {
 	cfg := config()
-	people, err := api.NewAuth(authConfig(), cfg.AdminKeys, s, sealer{})
+	people, err := api.NewAuth(authConfig(), cfg.AdminKeys, kept, sealer{})
 	if err != nil {
 		panic(err) // the configuration is ours
 	}

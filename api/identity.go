@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
@@ -23,14 +25,28 @@ type Auth struct {
 
 	config     auth.Config
 	principals *auth.Principals
-	store      *store.Store
+	people     People
 }
+
+// People keeps users, their sessions and the keys that sign their tokens. *store.Store does, and
+// *redissessions.Sessions, which has the sessions elsewhere.
+type People interface {
+	auth.Store
+	auth.PrincipalStore
+	auth.SeenStore
+	auth.KeyStore
+	Sessions(ctx context.Context, userID uuid.UUID) ([]models.Session, error)
+	RevokeSessions(ctx context.Context, userID, but uuid.UUID, why models.SessionEnd, by models.Actor) (int, error)
+	Listen(ctx context.Context, handle func(store.Notice)) error
+}
+
+var _ People = (*store.Store)(nil)
 
 // NewAuth wires what lets people in. Without a provider in the configuration there are only the
 // admin keys, and the tokens of `litemaas token`. It connects to nothing. What is wrong with
 // the configuration is Invalid, and blames the setting.
-func NewAuth(c auth.Config, adminKeys []models.Secret, st *store.Store, sealer models.Sealer) (*Auth, error) {
-	a := &Auth{config: c, store: st, Keys: auth.NewKeys(c, st, sealer), principals: auth.NewPrincipals(st), Seen: auth.NewSeen(st)}
+func NewAuth(c auth.Config, adminKeys []models.Secret, people People, sealer models.Sealer) (*Auth, error) {
+	a := &Auth{config: c, people: people, Keys: auth.NewKeys(c, people, sealer), principals: auth.NewPrincipals(people), Seen: auth.NewSeen(people)}
 	tokens, err := auth.NewTokens(c, a.Keys)
 	if err != nil {
 		return nil, err
@@ -41,7 +57,7 @@ func NewAuth(c auth.Config, adminKeys []models.Secret, st *store.Store, sealer m
 		}
 	}
 	a.Callers = auth.NewAuthenticator(tokens, a.principals, adminKeys)
-	a.Flow, err = auth.NewFlow(c, a.Provider, st, tokens, sealer)
+	a.Flow, err = auth.NewFlow(c, a.Provider, people, tokens, sealer)
 	return a, err
 }
 
@@ -51,7 +67,7 @@ func (a *Auth) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.Seen.Run(ctx) })
 	wg.Go(func() {
-		err := a.store.Listen(ctx, func(n store.Notice) {
+		err := a.people.Listen(ctx, func(n store.Notice) {
 			a.principals.Hear(n)
 			a.Keys.Hear(n)
 		})

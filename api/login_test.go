@@ -170,8 +170,10 @@ func TestSignInAnew(t *testing.T) {
 }
 
 // Signing out ends the session at once; the token is worth nothing from then on.
-func TestLogout(t *testing.T) {
-	s := idle(t)
+func TestLogout(t *testing.T) { testLogout(t, idle(t)) }
+
+func testLogout(t *testing.T, s system) {
+	t.Helper()
 	ada := s.as(t, "ada", user)
 	rep := s.by(t, ada, http.MethodPost, "/api/auth/logout", "{}").is(http.StatusOK)
 	require.Equal(t, map[string]any{"message": "Logged out successfully", "logoutUrl": nil}, rep.body())
@@ -186,8 +188,10 @@ func TestLogout(t *testing.T) {
 
 // Who asks for it gets a refresh token: good once, or again at once when the answer was lost. To
 // use it when something came of it ends the session.
-func TestRefresh(t *testing.T) {
-	s := idle(t)
+func TestRefresh(t *testing.T) { testRefresh(t, idle(t)) }
+
+func testRefresh(t *testing.T, s system) {
+	t.Helper()
 	state, cookie := s.begin(t, `{"refresh": true}`)
 	given, err := url.ParseQuery(s.comeBack(t, "code=1&state="+state, cookie).Fragment)
 	require.NoError(t, err)

@@ -26,7 +26,7 @@ type listSessionsResponse struct{ Body []sessionResponse }
 
 func (s *Server) listSessions(ctx context.Context, _ *struct{}) (*listSessionsResponse, error) {
 	c := requestOf(ctx).caller
-	sessions, err := s.Store.Sessions(ctx, c.UserID)
+	sessions, err := s.Auth.people.Sessions(ctx, c.UserID)
 	if err != nil {
 		return nil, err
 	}
@@ -49,7 +49,7 @@ type endSessionsResponse struct {
 // endSessions ends all sessions of the caller but the one that the request came by.
 func (s *Server) endSessions(ctx context.Context, _ *struct{}) (*endSessionsResponse, error) {
 	c := requestOf(ctx).caller
-	n, err := s.Store.RevokeSessions(ctx, c.UserID, c.SessionID, models.SessionRevoked, actor(ctx))
+	n, err := s.Auth.people.RevokeSessions(ctx, c.UserID, c.SessionID, models.SessionRevoked, actor(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func newMessage(text string) *messageResponse {
 
 // endSession ends one session of the caller. Somebody else's is NotFound.
 func (s *Server) endSession(ctx context.Context, in *endSessionRequest) (*messageResponse, error) {
-	err := s.Store.RevokeSession(ctx, requestOf(ctx).caller.UserID, in.ID, models.SessionRevoked, actor(ctx))
+	err := s.Auth.people.RevokeSession(ctx, requestOf(ctx).caller.UserID, in.ID, models.SessionRevoked, actor(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
@@ -33,8 +34,10 @@ func (s system) sessions(t *testing.T, who string) []map[string]any {
 
 // One sees one's sessions with where they are used, and ends one, or all others; what is ended
 // is worth nothing at once.
-func TestSessions(t *testing.T) {
-	s := idle(t)
+func TestSessions(t *testing.T) { testSessions(t, idle(t)) }
+
+func testSessions(t *testing.T, s system) {
+	t.Helper()
 	first, second, third := s.signIn(t, "1"), s.signIn(t, "1"), s.signIn(t, "1")
 	s.signIn(t, "0") // somebody else's
 	all := s.sessions(t, second)
@@ -76,7 +79,11 @@ func TestSessions(t *testing.T) {
 // other within a second.
 func TestReplicasForget(t *testing.T) {
 	db := storetest.New(t)
-	here, there := serve(db, &away{}, &away{}), serve(db, &away{}, &away{})
+	testReplicasForget(t, db, serve(db, &away{}, &away{}), serve(db, &away{}, &away{}))
+}
+
+func testReplicasForget(t *testing.T, kept api.People, here, there system) {
+	t.Helper()
 	for _, s := range []system{here, there} {
 		go s.Auth.Run(t.Context())
 	}
@@ -86,10 +93,10 @@ func TestReplicasForget(t *testing.T) {
 
 	ada := here.user(t, "admin@example.com").ID
 	here.as(t, "other", admin)
-	_, err := db.SetUserRoles(t.Context(), ada, []string{user}, models.System("test"), models.Permissions{models.Everything})
+	_, err := here.Store.SetUserRoles(t.Context(), ada, []string{user}, models.System("test"), models.Permissions{models.Everything})
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return may() == http.StatusForbidden }, time.Second, 5*time.Millisecond, "an admin who is none any more")
-	_, err = db.RevokeSessions(t.Context(), ada, uuid.Nil, models.SessionRevoked, models.System("test"))
+	_, err = kept.RevokeSessions(t.Context(), ada, uuid.Nil, models.SessionRevoked, models.System("test"))
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return may() == http.StatusUnauthorized }, time.Second, 5*time.Millisecond, "a session that has ended")
 }

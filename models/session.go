@@ -1,6 +1,8 @@
 package models
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -30,6 +32,14 @@ const MaxSessions = 10
 // Live reports whether the session is good at that time.
 func (s Session) Live(at time.Time) bool { return s.RevokedAt == nil && at.Before(s.ExpiresAt) }
 
+// Begun is the beginning of the session, as the audit log tells it.
+func (s Session) Begun() Event {
+	return Event{
+		Action: AuditSessionCreate, ResourceType: AuditOfAuth, ResourceID: s.ID.String(),
+		Detail: map[string]any{"userId": s.UserID, "provider": s.Provider, "expiresAt": s.ExpiresAt},
+	}
+}
+
 // SessionEnd says why a session was revoked.
 type SessionEnd string
 
@@ -42,11 +52,50 @@ const (
 	SessionDeactivated SessionEnd = "deactivated" // its user was
 )
 
+// EndedSession is a session that was revoked.
+type EndedSession struct {
+	ID, UserID uuid.UUID
+	Why        SessionEnd
+}
+
+// Event is the end of the session, as the audit log tells it.
+func (e EndedSession) Event() Event {
+	action := AuditSessionRevoke
+	if e.Why == SessionLoggedOut {
+		action = AuditLogout
+	}
+	return Event{
+		Action: action, ResourceType: AuditOfAuth, ResourceID: e.ID.String(),
+		Detail: map[string]any{"userId": e.UserID, "reason": e.Why},
+	}
+}
+
+// RefusedSession is that somebody was not let in, as the audit log tells it; the session is zero
+// where there is none.
+func RefusedSession(id uuid.UUID, why error) Event {
+	e := Event{Action: AuditFailed, ResourceType: AuditOfAuth, Failure: why.Error()}
+	if id != uuid.Nil {
+		e.ResourceID = id.String()
+	}
+	return e
+}
+
 // SessionSeen says that a session was used.
 type SessionSeen struct {
 	ID uuid.UUID
 	At time.Time
 	IP string
+}
+
+// SeenEvery is how long after a use of a session the next one is recorded.
+const SeenEvery = time.Minute
+
+// LastSeen is the last use of each session, by ID.
+func LastSeen(seen []SessionSeen) []SessionSeen {
+	seen = slices.SortedFunc(slices.Values(seen), func(a, b SessionSeen) int {
+		return cmp.Or(cmp.Compare(a.ID.String(), b.ID.String()), b.At.Compare(a.At))
+	})
+	return slices.CompactFunc(seen, func(a, b SessionSeen) bool { return a.ID == b.ID })
 }
 
 // RefreshGrace is how long after its use a refresh token may come again, from a client that

@@ -15,7 +15,7 @@ import (
 	"github.com/litemaas/litemaas/models/store"
 )
 
-// Store keeps users and their sessions; *store.Store does.
+// Store keeps users and their sessions; *store.Store does, *redissessions.Sessions too.
 type Store interface {
 	PutLoginState(ctx context.Context, l models.LoginState) error
 	TakeLoginState(ctx context.Context, stateHash, browserHash string) (models.LoginState, error)

@@ -187,6 +187,9 @@ func (f *Flow) Logout(ctx context.Context, p models.Principal, from models.Origi
 		return "", nil
 	}
 	s, err := f.store.Session(ctx, p.SessionID)
+	if models.KindOf(err) == models.NotFound { // as Redis may lose one that is still remembered
+		return "", nil
+	}
 	if err != nil {
 		return "", err
 	}

@@ -27,6 +27,7 @@ type config struct {
 	Temporal    temporal.Config `mapstructure:"temporal"`
 	Sync        syncConfig      `mapstructure:"sync"`
 	Redis       redisConfig     `mapstructure:"redis"`
+	Sessions    sessionsConfig  `mapstructure:"sessions"`
 	Limits      api.Limits      `mapstructure:"limits"`
 	Auth        auth.Config     `mapstructure:"auth"`
 	Secrets     secretsConfig   `mapstructure:"secrets"`
@@ -155,5 +156,5 @@ func (c *config) check() error {
 			c.Sync.Jitter, c.values["sync.jitter"].origin, c.Sync.Interval).On("sync.jitter")
 	}
 	c.completeAuth()
-	return nil
+	return c.checkSessions()
 }

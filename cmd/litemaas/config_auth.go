@@ -11,7 +11,6 @@ import (
 	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/cmd/internal/keyset"
 	"github.com/litemaas/litemaas/models"
-	"github.com/litemaas/litemaas/models/store"
 )
 
 // secretsConfig is where the keys are that seal secrets in the database.
@@ -47,7 +46,7 @@ func (c *config) completeAuth() {
 }
 
 // people lets people in, as far as that is configured.
-func (c config) people(st *store.Store) (*api.Auth, error) {
+func (c config) people(st api.People) (*api.Auth, error) {
 	sealer, err := c.Secrets.sealer()
 	if err != nil {
 		return nil, err

@@ -93,6 +93,10 @@ var settings = []setting{
 		key: "redis.url", kind: redisURL,
 		what: "A Redis in which the replicas count requests together. If not set, or while it is away, each counts for itself.",
 	},
+	{
+		key: "sessions.store", def: "postgres", kind: oneOf("postgres", "redis"),
+		what: "Where sessions are kept. redis needs redis.url, of a Redis that is no cluster and evicts nothing (noeviction); what\nit loses, people sign in again for. Changing this signs everybody out.",
+	},
 
 	{
 		key: "database.url", kind: databaseURL, aliases: []alias{{"DATABASE_URL", nil}},

@@ -45,6 +45,10 @@ func checkRedis(ctx context.Context, cfg config) []finding {
 		f.err = client.Ping(ctx).Err()
 		f.saw = fmt.Sprintf("%s, answered in %s", maskDatabase(cfg.Redis.URL.Reveal()), time.Since(start).Round(time.Millisecond))
 	}
+	if cfg.Sessions.inRedis() {
+		f.saw += ", keeps the sessions"
+		f.hint = "check redis.url; it keeps the sessions, and while it is away nobody can sign in, or come back after a minute"
+	}
 	return []finding{f}
 }
 

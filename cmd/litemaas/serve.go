@@ -141,7 +141,7 @@ func (p *parts) api() (*api.Server, error) {
 	if p.redis != nil {
 		counter = ratelimit.NewRedis(p.redis, time.Now)
 	}
-	people, err := p.config.people(p.store)
+	people, err := p.config.people(p.config.sessions(p.store, p.redis))
 	if err != nil {
 		return nil, err
 	}

@@ -20,8 +20,8 @@ func tokenCmd() *cobra.Command {
 in, and shows among his sessions, where it can be ended. What he may do is looked up at
 each request, as ever.
 
-It needs the database and the keyset (secrets.keyset) of the API. That a token was made is
-written into the audit log.`,
+It needs the database and the keyset (secrets.keyset) of the API, and its Redis if sessions are
+there. That a token was made is written into the audit log.`,
 		Example: `  litemaas token --user ada@example.com
   litemaas token --user ada@example.com --for 10m
   litemaas token --user robot --role user        # who has no account gets one, with that role
@@ -43,7 +43,14 @@ Then: curl -H "Authorization: Bearer $(litemaas token --user ada@example.com)" h
 				return err
 			}
 			defer st.Close()
-			people, err := cfg.people(st)
+			rdb, err := cfg.Redis.open()
+			if err != nil {
+				return err
+			}
+			if rdb != nil {
+				defer rdb.Close()
+			}
+			people, err := cfg.people(cfg.sessions(st, rdb))
 			if err != nil {
 				return err
 			}

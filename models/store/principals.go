@@ -28,7 +28,8 @@ var (
 	principalOfSession = principalSQL("(SELECT user_id FROM sessions WHERE id = $1)",
 		", s.auth_time, s.expires_at, s.revoked_at IS NOT NULL, s.expires_at <= now()",
 		" FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = $1")
-	principalOfUser = principalSQL("$1", "", " FROM users u WHERE u.id = $1")
+	principalOfUser  = principalSQL("$1", "", " FROM users u WHERE u.id = $1")
+	principalOfSince = principalSQL("$1", ", coalesce($2 <= u.sessions_since, false)", " FROM users u WHERE u.id = $1")
 )
 
 // scanPrincipal reads what principalSQL selects, and beside.
@@ -50,6 +51,26 @@ func (s *Store) Principal(ctx context.Context, sessionID uuid.UUID) (models.Prin
 	case err != nil:
 		return models.Principal{}, err
 	case revoked || expired:
+		return models.Principal{}, models.Errorf(models.Unauthenticated, "the session has ended")
+	case !p.Active:
+		return models.Principal{}, models.Errorf(models.Unauthenticated, "the account is deactivated")
+	}
+	return p, nil
+}
+
+// PrincipalIn returns who has a session that is kept elsewhere and live there, and what he may do
+// now, in one statement. It is Unauthenticated when the user is not active, and when all his
+// sessions were ended after this one began. Not for use in a transaction.
+func (s *Store) PrincipalIn(ctx context.Context, in models.Session) (models.Principal, error) {
+	p := models.Principal{SessionID: in.ID, AuthTime: in.AuthTime, ExpiresAt: in.ExpiresAt, Via: "api"}
+	var ended bool
+	err := kinded("user", scanPrincipal(s.pool.QueryRow(ctx, principalOfSince, in.UserID, in.CreatedAt), &p, &ended))
+	switch {
+	case err != nil && models.KindOf(err) == models.NotFound:
+		return models.Principal{}, models.Errorf(models.Unauthenticated, "there is no such user")
+	case err != nil:
+		return models.Principal{}, err
+	case ended:
 		return models.Principal{}, models.Errorf(models.Unauthenticated, "the session has ended")
 	case !p.Active:
 		return models.Principal{}, models.Errorf(models.Unauthenticated, "the account is deactivated")

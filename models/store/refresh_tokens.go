@@ -113,9 +113,5 @@ func (s *Store) rotate(ctx context.Context, sessionID uuid.UUID, hash string, ne
 
 // refuse records that somebody was not let in.
 func (s *Store) refuse(ctx context.Context, by models.Actor, sessionID uuid.UUID, why error) error {
-	e := models.Event{Action: models.AuditFailed, ResourceType: models.AuditOfAuth, Failure: why.Error()}
-	if sessionID != uuid.Nil {
-		e.ResourceID = sessionID.String()
-	}
-	return s.Audit(ctx, by, e)
+	return s.Audit(ctx, by, models.RefusedSession(sessionID, why))
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -54,10 +53,7 @@ func (s *Store) CreateSession(ctx context.Context, in models.Session, first *mod
 		if out, err = tx.Session(ctx, in.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, by, models.Event{
-			Action: models.AuditSessionCreate, ResourceType: models.AuditOfAuth, ResourceID: in.ID.String(),
-			Detail: map[string]any{"userId": in.UserID, "provider": in.Provider, "expiresAt": out.ExpiresAt},
-		})
+		return tx.Audit(ctx, by, out.Begun())
 	})
 	return out, err
 }
@@ -98,10 +94,7 @@ func (s *Store) SetProviderTokens(ctx context.Context, id uuid.UUID, sealed []by
 // TouchSessions records that sessions were used, each at most once a minute. What another
 // replica is writing just now is left out: it says the same.
 func (s *Store) TouchSessions(ctx context.Context, seen []models.SessionSeen) error {
-	seen = slices.SortedFunc(slices.Values(seen), func(a, b models.SessionSeen) int {
-		return cmp.Or(cmp.Compare(a.ID.String(), b.ID.String()), b.At.Compare(a.At))
-	})
-	seen = slices.CompactFunc(seen, func(a, b models.SessionSeen) bool { return a.ID == b.ID }) // the last of each
+	seen = models.LastSeen(seen)
 	ids, ats, ips := make([]uuid.UUID, len(seen)), make([]time.Time, len(seen)), make([]string, len(seen))
 	for i, one := range seen {
 		ids[i], ats[i], ips[i] = one.ID, one.At, text(one.IP, 64)
@@ -110,9 +103,9 @@ func (s *Store) TouchSessions(ctx context.Context, seen []models.SessionSeen) er
 		UPDATE sessions s SET last_seen_at = seen.at, ip = CASE WHEN seen.ip = '' THEN s.ip ELSE seen.ip END
 		FROM (SELECT l.id, v.at, v.ip
 		      FROM unnest($1::uuid[], $2::timestamptz[], $3::text[]) v(id, at, ip) JOIN sessions l ON l.id = v.id
-		      WHERE v.at >= l.last_seen_at + interval '1 minute' AND l.revoked_at IS NULL
+		      WHERE v.at >= l.last_seen_at + $4::interval AND l.revoked_at IS NULL
 		      FOR UPDATE OF l SKIP LOCKED) seen
-		WHERE s.id = seen.id`, ids, ats, ips)
+		WHERE s.id = seen.id`, ids, ats, ips, models.SeenEvery)
 	return kinded("sessions", err)
 }
 
@@ -133,7 +126,7 @@ func (s *Store) RevokeSession(ctx context.Context, userID, id uuid.UUID, why mod
 
 // RevokeSessions ends all live sessions of a user but one (zero: all), and says how many.
 func (s *Store) RevokeSessions(ctx context.Context, userID, but uuid.UUID, why models.SessionEnd, by models.Actor) (int, error) {
-	var gone []ended
+	var gone []models.EndedSession
 	err := s.InTx(ctx, func(tx *Store) (err error) {
 		if gone, err = tx.revokeSessions(ctx, why, "user_id = ? AND id <> ?", userID, but); err != nil {
 			return err
@@ -143,35 +136,21 @@ func (s *Store) RevokeSessions(ctx context.Context, userID, but uuid.UUID, why m
 	return len(gone), err
 }
 
-// ended is a session that was revoked.
-type ended struct {
-	ID, UserID uuid.UUID
-	RevokedWhy models.SessionEnd
-}
-
 // revokeSessions ends the live sessions that a condition selects, and tells of each.
-func (s *Store) revokeSessions(ctx context.Context, why models.SessionEnd, where string, args ...any) ([]ended, error) {
-	var gone []ended
+func (s *Store) revokeSessions(ctx context.Context, why models.SessionEnd, where string, args ...any) ([]models.EndedSession, error) {
+	var gone []models.EndedSession
 	err := s.scan(ctx, "sessions", &gone, `
 		WITH gone AS (
 			UPDATE sessions SET revoked_at = now(), revoked_why = ? WHERE revoked_at IS NULL AND expires_at > now() AND `+where+`
-			RETURNING id, user_id, revoked_why)
+			RETURNING id, user_id, revoked_why AS why)
 		SELECT *, pg_notify(?, ? || ':' || id)::text FROM gone`, slices.Concat([]any{why}, args, []any{accessChannel, string(NoticeSession)})...)
 	return gone, err
 }
 
 // auditSessions records that sessions were ended.
-func (s *Store) auditSessions(ctx context.Context, by models.Actor, gone []ended) error {
+func (s *Store) auditSessions(ctx context.Context, by models.Actor, gone []models.EndedSession) error {
 	for _, e := range gone {
-		action := models.AuditSessionRevoke
-		if e.RevokedWhy == models.SessionLoggedOut {
-			action = models.AuditLogout
-		}
-		err := s.Audit(ctx, by, models.Event{
-			Action: action, ResourceType: models.AuditOfAuth, ResourceID: e.ID.String(),
-			Detail: map[string]any{"userId": e.UserID, "reason": e.RevokedWhy},
-		})
-		if err != nil {
+		if err := s.Audit(ctx, by, e.Event()); err != nil {
 			return err
 		}
 	}

@@ -10,45 +10,24 @@ import (
 
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/models/store/sessiontest"
 	"github.com/litemaas/litemaas/models/store/storetest"
 )
 
-// A session is its owner's: nobody else sees or ends it.
+// Sessions in Postgres are what sessions are.
 func TestSessions(t *testing.T) {
-	s := storetest.New(t)
-	u, other := signedIn(t, s, "ada"), signedIn(t, s, "bob")
-	first, second, foreign := session(t, s, u), session(t, s, u), session(t, s, other)
-	list, err := s.Sessions(t.Context(), u.ID)
-	require.NoError(t, err)
-	require.Len(t, list, 2)
-	require.Nil(t, list[0].ProviderTokens)
-	require.Equal(t, "tests/1.0", list[0].UserAgent)
-	require.NoError(t, s.SetProviderTokens(t.Context(), first.ID, []byte("newer")))
-	one, err := s.Session(t.Context(), first.ID)
-	require.NoError(t, err)
-	require.Equal(t, []byte("newer"), one.ProviderTokens)
-
-	refused(t, models.NotFound, s.RevokeSession(t.Context(), u.ID, foreign.ID, models.SessionRevoked, actor(u)))
-	require.NoError(t, s.RevokeSession(t.Context(), u.ID, first.ID, models.SessionLoggedOut, actor(u)))
-	refused(t, models.NotFound, s.RevokeSession(t.Context(), u.ID, first.ID, models.SessionLoggedOut, actor(u)))
-	refused(t, models.NotFound, s.SetProviderTokens(t.Context(), first.ID, nil))
-	require.Equal(t, []models.AuditAction{models.AuditLogout, models.AuditSessionCreate}, audited(t, s, first.ID.String()))
-
-	third := session(t, s, u)
-	n, err := s.RevokeSessions(t.Context(), u.ID, second.ID, models.SessionRevoked, actor(u))
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	require.Equal(t, models.AuditSessionRevoke, audited(t, s, third.ID.String())[0])
-	n, err = s.RevokeSessions(t.Context(), u.ID, uuid.Nil, models.SessionRevoked, actor(u))
-	require.NoError(t, err)
-	require.Equal(t, 1, n)
-	_, err = s.Principal(t.Context(), foreign.ID)
-	require.NoError(t, err)
-	_, err = s.Session(t.Context(), uuid.New())
-	refused(t, models.NotFound, err)
+	sessiontest.Run(t, func(t *testing.T) sessiontest.Kept {
+		s, db := opened(t)
+		return sessiontest.Kept{Store: s, Pass: func(d time.Duration) {
+			for _, at := range []string{"sessions SET expires_at = expires_at", "refresh_tokens SET expires_at = expires_at", "refresh_tokens SET used_at = used_at"} {
+				_, err := db.Exec("UPDATE "+at+" - make_interval(secs => $1)", d.Seconds())
+				require.NoError(t, err)
+			}
+		}}
+	})
 }
 
-// Twenty sessions at once leave ten, the newest.
+// Twenty sessions at once leave the newest.
 func TestSessionsAtOnce(t *testing.T) {
 	s, db := opened(t)
 	u := signedIn(t, s, "ada")
@@ -58,35 +37,9 @@ func TestSessionsAtOnce(t *testing.T) {
 	}) {
 		require.NoError(t, err)
 	}
-	list, err := s.Sessions(t.Context(), u.ID)
-	require.NoError(t, err)
-	require.Len(t, list, models.MaxSessions)
 	require.Equal(t, 10, counted(t, db, "SELECT count(*) FROM sessions WHERE revoked_why = 'displaced'"))
-	require.Equal(t, 10, counted(t, db, "SELECT count(*) FROM audit WHERE action = 'SESSION_REVOKE'"))
 	require.Zero(t, counted(t, db, `SELECT count(*) FROM sessions live, sessions gone
 		WHERE live.revoked_at IS NULL AND gone.revoked_at IS NOT NULL AND gone.created_at > live.created_at`))
-}
-
-// A look is recorded once a minute, the last of several.
-func TestTouchSessions(t *testing.T) {
-	s := storetest.New(t)
-	u := signedIn(t, s, "ada")
-	one, two := session(t, s, u), session(t, s, u)
-	seen := func(id uuid.UUID, after time.Duration, ip string) models.SessionSeen {
-		return models.SessionSeen{ID: id, At: one.LastSeenAt.Add(after), IP: ip}
-	}
-	require.NoError(t, s.TouchSessions(t.Context(), nil))
-	require.NoError(t, s.TouchSessions(t.Context(), []models.SessionSeen{
-		seen(two.ID, 59*time.Second, "198.51.100.1"), seen(one.ID, time.Minute, "198.51.100.2"),
-		seen(one.ID, 2*time.Minute, "198.51.100.3"), seen(uuid.New(), time.Hour, ""),
-	}))
-	got, err := s.Session(t.Context(), one.ID)
-	require.NoError(t, err)
-	require.WithinDuration(t, one.LastSeenAt.Add(2*time.Minute), got.LastSeenAt, 0)
-	require.Equal(t, "198.51.100.3", got.IP)
-	got, err = s.Session(t.Context(), two.ID)
-	require.NoError(t, err)
-	require.Equal(t, two.LastSeenAt, got.LastSeenAt)
 }
 
 // A sign-in comes back once, in time, in the same browser.

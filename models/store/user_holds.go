@@ -30,17 +30,27 @@ func (s *Store) DeactivateUser(ctx context.Context, id uuid.UUID, hold models.Ho
 				return err
 			}
 		}
-		gone, err := tx.revokeSessions(ctx, models.SessionDeactivated, "user_id = ?", id)
-		if err != nil {
-			return err
-		}
-		if err := tx.auditSessions(ctx, by, gone); err != nil {
+		if err := tx.endSessions(ctx, id, by); err != nil {
 			return err
 		}
 		u, err = tx.setHolds(ctx, before, append(slices.Clone(before.Holds), hold), models.AuditUserDeactivate, why, by)
 		return err
 	})
 	return u, err
+}
+
+// endSessions ends all sessions of a user whose row is locked: those that are kept here, and by
+// the row those that are kept elsewhere.
+func (s *Store) endSessions(ctx context.Context, userID uuid.UUID, by models.Actor) error {
+	gone, err := s.revokeSessions(ctx, models.SessionDeactivated, "user_id = ?", userID)
+	if err != nil {
+		return err
+	}
+	if err := s.auditSessions(ctx, by, gone); err != nil {
+		return err
+	}
+	// Not now(), when the transaction began: a session may have begun since.
+	return s.exec(ctx, "user", "UPDATE users SET sessions_since = clock_timestamp() WHERE id = ?", userID)
 }
 
 // ReinstateUser lifts one reason why a user may do nothing; while there are others, he still

@@ -12,10 +12,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 
 	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/api/auth"
+	"github.com/litemaas/litemaas/api/auth/redissessions"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
@@ -30,7 +33,12 @@ func TestMain(m *testing.M) {
 // A session that one replica revokes is refused by both within a second, though both knew it
 // by heart.
 func TestRevocationIsHeardEverywhere(t *testing.T) {
-	s := start(t, storetest.URL(t))
+	t.Run("sessions in Postgres", func(t *testing.T) { heardEverywhere(t, start(t, storetest.URL(t), inPostgres)) })
+	t.Run("sessions in Redis", func(t *testing.T) { heardEverywhere(t, start(t, storetest.URL(t), inRedis(t))) })
+}
+
+func heardEverywhere(t *testing.T, s *system) {
+	t.Helper()
 	took := make([]time.Duration, 100)
 	for i := range took {
 		took[i] = s.revoke(t, i%2)
@@ -43,8 +51,14 @@ func TestRevocationIsHeardEverywhere(t *testing.T) {
 
 // It is so, too, when one of them hears nothing any more, and has not noticed yet.
 func TestRevocationIsHeededByTheDeaf(t *testing.T) {
+	t.Run("sessions in Postgres", func(t *testing.T) { heededByTheDeaf(t, inPostgres) })
+	t.Run("sessions in Redis", func(t *testing.T) { heededByTheDeaf(t, inRedis(t)) })
+}
+
+func heededByTheDeaf(t *testing.T, kept func(*store.Store) api.People) {
+	t.Helper()
 	w := tap(t, storetest.URL(t))
-	s := start(t, w.url)
+	s := start(t, w.url, kept)
 	var worst time.Duration
 	for range 3 {
 		for range 2 { // replicas
@@ -65,7 +79,18 @@ type system struct {
 	deafen   func() // nil: both go on to hear
 }
 
-func start(t *testing.T, database string) *system {
+// inPostgres keeps sessions where all else is.
+func inPostgres(st *store.Store) api.People { return st }
+
+// inRedis keeps sessions in a Redis that the replicas share.
+func inRedis(t *testing.T) func(*store.Store) api.People {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: miniredis.RunT(t).Addr(), ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = client.Close() })
+	return func(st *store.Store) api.People { return redissessions.New(st, client) }
+}
+
+func start(t *testing.T, database string, kept func(*store.Store) api.People) *system {
 	t.Helper()
 	var s system
 	var running sync.WaitGroup
@@ -73,7 +98,7 @@ func start(t *testing.T, database string) *system {
 		st, err := store.Open(t.Context(), store.Config{URL: models.SecretOf(database), MaxConns: 4})
 		require.NoError(t, err)
 		t.Cleanup(st.Close)
-		people, err := api.NewAuth(auth.Config{}, nil, st, open{})
+		people, err := api.NewAuth(auth.Config{}, nil, kept(st), open{})
 		require.NoError(t, err)
 		running.Go(func() { people.Run(t.Context()) })
 		t.Cleanup(running.Wait)
