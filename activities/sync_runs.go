@@ -160,6 +160,9 @@ type SyncReport struct {
 	Users           models.UserCounts
 	UserExamples    []UserExample
 	UserDifferences int // of which UserExamples are the first
+	Keys            models.KeyCounts
+	KeyExamples     []KeyExample
+	KeyDifferences  int // of which KeyExamples are the first
 	ProposalID      *uuid.UUID
 	Proposal        string // why a person is asked
 	ProposalExpires time.Time
@@ -176,7 +179,7 @@ func (a *SyncRuns) CompleteSyncRun(ctx context.Context, in SyncRunRef) (SyncRepo
 		return SyncReport{}, err
 	}
 	out := SyncReport{
-		RunID: run.ID, Kind: run.Kind, Options: run.Options, Status: run.Status, Counts: run.Counts, Users: run.Users,
+		RunID: run.ID, Kind: run.Kind, Options: run.Options, Status: run.Status, Counts: run.Counts, Users: run.Users, Keys: run.Keys,
 		Problems: run.List.Problems(), ProposalID: run.ProposalID,
 	}
 	if n := len(out.Problems); n > reportLines {
@@ -188,6 +191,9 @@ func (a *SyncRuns) CompleteSyncRun(ctx context.Context, in SyncRunRef) (SyncRepo
 	out.Examples, out.Differences, err = a.Store.SyncDifferences(ctx, run.ID, store.DifferenceQuery{Page: 1, Limit: reportLines})
 	if err == nil {
 		out.UserExamples, out.UserDifferences, err = a.userExamples(ctx, run.ID)
+	}
+	if err == nil {
+		out.KeyExamples, out.KeyDifferences, err = a.keyExamples(ctx, run.ID)
 	}
 	if err != nil || run.ProposalID == nil || run.Kind != models.SyncFull {
 		return out, err

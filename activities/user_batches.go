@@ -34,9 +34,6 @@ func (a *Users) UnsettledUsers(ctx context.Context, in UnsettledUsersInput) (Uns
 	return UnsettledUsersResult{ids, last}, err
 }
 
-// abreast is how many users of a batch LiteLLM is asked about at once.
-const abreast = 16
-
 // ApplyUsersInput names the users of a batch.
 type ApplyUsersInput struct{ IDs []uuid.UUID }
 
@@ -68,20 +65,7 @@ func (a *Users) ApplyUsers(ctx context.Context, in ApplyUsersInput) (ApplyUsersR
 		}
 		res.Silent = res.Silent && models.KindOf(err) == models.Unavailable && len(did) == 0
 	}
-	next := make(chan models.User)
-	var wg sync.WaitGroup
-	for range min(abreast, len(users)) {
-		wg.Go(func() {
-			for u := range next {
-				apply(u)
-			}
-		})
-	}
-	for _, u := range users {
-		next <- u
-	}
-	close(next)
-	wg.Wait()
+	abreast(users, apply)
 	return res, ctx.Err()
 }
 

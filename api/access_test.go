@@ -62,6 +62,7 @@ var access = map[string]who{
 	"GET /api/v1/sync/runs":               admins,
 	"GET /api/v1/sync/runs/:id":           admins,
 	"GET /api/v1/sync/runs/:id/users":     admins,
+	"GET /api/v1/sync/runs/:id/keys":      admins,
 	"POST /api/v1/sync/runs/:id/decision": admins,
 	"GET /api/v1/sync/schedule":           admins,
 	"PUT /api/v1/sync/schedule":           admins,

@@ -83,6 +83,7 @@ func (s *Server) routes(r *router, m *meter) {
 	route(r, may("models:write").get("/api/v1/sync/runs", "listSyncRuns", "List sync runs, the newest first"), s.listSyncRuns)
 	route(r, may("models:write").get("/api/v1/sync/runs/{id}", "getSyncRun", "Read a sync run and what it found"), s.getSyncRun)
 	route(r, may("models:write").get("/api/v1/sync/runs/{id}/users", "listSyncUsers", "List what a sync run found about users"), s.listSyncUsers)
+	route(r, may("models:write").get("/api/v1/sync/runs/{id}/keys", "listSyncKeys", "List what a sync run found about API keys"), s.listSyncKeys)
 	route(r, may("models:write").post("/api/v1/sync/runs/{id}/decision", "decideSyncRun", "Approve or reject the removals that a run proposes").or(http.StatusAccepted), s.decideSyncRun)
 	route(r, may("models:write").get("/api/v1/sync/schedule", "getSyncSchedule", "Read when syncs run by the clock"), s.getSyncSchedule)
 	route(r, may("models:write").put("/api/v1/sync/schedule", "setSyncSchedule", "Change when syncs run by the clock, pause or resume it").or(http.StatusAccepted), s.setSyncSchedule)

@@ -54,6 +54,21 @@ func newUserCounts(r models.SyncRun) *userCounts {
 	return &userCounts{r.Users.Listed, r.Users.Missing, r.Users.Different, r.Users.Unknown}
 }
 
+type keyCounts struct {
+	Listed    int `json:"listed" doc:"API keys that LiteLLM lists."`
+	Missing   int `json:"missing" doc:"Ours that LiteLLM did not have; they are made again."`
+	Different int `json:"different" doc:"Ours that LiteLLM, or our own row, let do too much or too little; they are put right."`
+	Unknown   int `json:"unknown" doc:"LiteLLM's that are not ours; they are left alone."`
+}
+
+// newKeyCounts is nil until a run has looked at keys.
+func newKeyCounts(r models.SyncRun) *keyCounts {
+	if r.KeysComparedAt == nil {
+		return nil
+	}
+	return &keyCounts{r.Keys.Listed, r.Keys.Missing, r.Keys.Different, r.Keys.Unknown}
+}
+
 // syncRunResponse is a sync run as admins see it.
 type syncRunResponse struct {
 	ID          uuid.UUID          `json:"id" format:"uuid" doc:"Also the run ID of its workflow."`
@@ -68,6 +83,7 @@ type syncRunResponse struct {
 	Progress    syncProgress       `json:"progress"`
 	Counts      syncCounts         `json:"counts"`
 	Users       *userCounts        `json:"users,omitempty" doc:"What it found about users, once it has looked."`
+	Keys        *keyCounts         `json:"keys,omitempty" doc:"What it found about API keys, once it has looked."`
 	Problems    []string           `json:"problems" doc:"What could not be read, in words."`
 	ProposalID  *uuid.UUID         `json:"proposalId,omitempty" format:"uuid"`
 	Failure     string             `json:"failure,omitempty" doc:"Why it failed, in words."`
@@ -90,7 +106,7 @@ func (s *Server) newSyncRun(r models.SyncRun) syncRunResponse {
 	return syncRunResponse{
 		ID: r.ID, WorkflowID: r.WorkflowID, Kind: r.Kind, Trigger: r.Trigger, Actor: r.Actor, ModelID: r.Subject,
 		Options: newSyncOptions(r.Options), Status: r.Status, Phase: r.Phase, Progress: syncProgress{r.Fetched, r.Expected},
-		Counts: newSyncCounts(r.Counts), Users: newUserCounts(r), Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
+		Counts: newSyncCounts(r.Counts), Users: newUserCounts(r), Keys: newKeyCounts(r), Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
 		StartedAt: r.StartedAt.UTC(), MergedAt: utc(r.MergedAt), FinishedAt: utc(r.FinishedAt), TemporalURL: s.temporalURL(r),
 	}
 }

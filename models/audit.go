@@ -22,7 +22,7 @@ type Event struct {
 // AuditAction says what was done. The web UI has labels for the actions of LiteMaaS.
 type AuditAction string
 
-// The actions of people and their accounts.
+// The actions.
 const (
 	AuditLogin         AuditAction = "LOGIN"
 	AuditLogout        AuditAction = "LOGOUT"
@@ -48,6 +48,33 @@ const (
 	AuditRoleUpdate AuditAction = "ROLE_UPDATE"
 	AuditRoleDelete AuditAction = "ROLE_DELETE"
 
+	AuditUserKeyCreate  AuditAction = "API_KEY_CREATE"
+	AuditUserKeyDrift   AuditAction = "API_KEY_DRIFT"   // LiteLLM held another key than ours; it is written again
+	AuditUserKeyRefused AuditAction = "API_KEY_REFUSED" // by LiteLLM
+
+	AuditSubscriptionCreate     AuditAction = "SUBSCRIPTION_CREATE"
+	AuditSubscriptionReactivate AuditAction = "SUBSCRIPTION_REACTIVATED" // its owner asked again
+	AuditSubscriptionReapply    AuditAction = "SUBSCRIPTION_REAPPLIED"   // he asked again, and an admin has to decide
+	AuditSubscriptionUpdate     AuditAction = "SUBSCRIPTION_UPDATE"
+	AuditSubscriptionCancel     AuditAction = "SUBSCRIPTION_CANCELLED"
+	AuditSubscriptionApprove    AuditAction = "SUBSCRIPTION_APPROVED"
+	AuditSubscriptionDeny       AuditAction = "SUBSCRIPTION_DENIED"
+	AuditSubscriptionReview     AuditAction = "SUBSCRIPTION_REVIEW_REQUESTED"
+	AuditSubscriptionRevert     AuditAction = "SUBSCRIPTION_STATUS_REVERTED"
+	AuditSubscriptionDelete     AuditAction = "SUBSCRIPTION_DELETED_BY_ADMIN"
+	AuditSubscriptionActivate   AuditAction = "SUBSCRIPTION_ACTIVATED"
+	AuditSubscriptionRefuse     AuditAction = "SUBSCRIPTION_REFUSED" // what was wanted cannot be
+	AuditSubscriptionExpire     AuditAction = "SUBSCRIPTION_EXPIRED"
+	AuditSubscriptionLapse      AuditAction = "SUBSCRIPTION_LAPSED" // nobody decided in time
+	AuditSubscriptionEnd        AuditAction = "SUBSCRIPTION_ENDED"  // its model is gone, or needs an approval now
+	AuditSubscriptionRestore    AuditAction = "SUBSCRIPTION_RESTORED"
+	AuditSubscriptionSuspend    AuditAction = "SUBSCRIPTION_SUSPENDED"
+	AuditSubscriptionResume     AuditAction = "SUBSCRIPTION_RESUMED"
+	AuditQuotasReset            AuditAction = "QUOTAS_RESET"
+
+	AuditModelUpdate      AuditAction = "MODEL_UPDATE"
+	AuditModelRestriction AuditAction = "MODEL_RESTRICTION_CHANGE"
+
 	AuditExport AuditAction = "AUDIT_EXPORT"
 	AuditDrop   AuditAction = "AUDIT_DROP" // retention took old rows away
 )
@@ -55,14 +82,19 @@ const (
 // AuditResource says what kind of thing it was done to.
 type AuditResource string
 
-// The resources of people and their accounts.
+// The resources.
 const (
 	AuditOfAuth     AuditResource = "AUTH"
 	AuditOfSecurity AuditResource = "SECURITY"
 	AuditOfUser     AuditResource = "USER"
 	AuditOfRole     AuditResource = "ROLE"
 	AuditOfAccess   AuditResource = "API_ACCESS" // a request; denials only
-	AuditOfLog      AuditResource = "AUDIT"
+
+	AuditOfSubscription AuditResource = "SUBSCRIPTION"
+	AuditOfModel        AuditResource = "MODEL"
+	AuditOfKey          AuditResource = "API_KEY"
+
+	AuditOfLog AuditResource = "AUDIT"
 )
 
 // AuditEntry is one row of the audit log. Each row holds the hash of the one before it, so

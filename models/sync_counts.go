@@ -31,6 +31,9 @@ func (c UserCounts) Lines() []CountLine {
 	)
 }
 
+// Lines are what there was of anything, beside what was listed, in the order of a report.
+func (c KeyCounts) Lines() []CountLine { return UserCounts(c).Lines() }
+
 func counted(lines ...CountLine) []CountLine {
 	return slices.DeleteFunc(lines, func(l CountLine) bool { return l.N == 0 })
 }

@@ -27,6 +27,7 @@ type SyncRun struct {
 	Staged     int        // models that were put beside the catalogue
 	List       ListState  `gorm:"serializer:json"`
 	Users      UserCounts `gorm:"embedded;embeddedPrefix:users_"`
+	Keys       KeyCounts  `gorm:"embedded;embeddedPrefix:keys_"`
 	ProposalID *uuid.UUID // the proposal it made, renewed or carried out
 	Failure    string     // why it failed, in words
 	StartedAt  time.Time
@@ -34,6 +35,7 @@ type SyncRun struct {
 	FinishedAt *time.Time
 
 	UsersComparedAt *time.Time // when LiteLLM's users were compared with ours
+	KeysComparedAt  *time.Time // when its keys were
 }
 
 // SyncKind says how much of LiteLLM a run looks at.
@@ -123,6 +125,41 @@ const (
 
 // TableName is where differences are stored.
 func (UserDifference) TableName() string { return "sync_user_differences" }
+
+// KeyCounts sums up what a run found about API keys.
+type KeyCounts struct {
+	Listed    int // keys that LiteLLM lists
+	Missing   int `json:",omitzero"` // ours that LiteLLM does not have
+	Different int `json:",omitzero"` // ours that LiteLLM lets do something else, or that may do too much here
+	Unknown   int `json:",omitzero"` // LiteLLM's that are not ours; they are left alone
+}
+
+// KeyDifference is what one run found about one API key.
+type KeyDifference struct {
+	Hash   string     // LiteLLM's name for the key
+	KeyID  *uuid.UUID // nil: it is not ours
+	Alias  string
+	Kind   KeyDifferenceKind
+	Fields []FieldChange `gorm:"serializer:json"` // see KeyFieldSubscriptions; else in LiteLLM's words
+}
+
+// KeyFieldSubscriptions is the field of a key that has models in our own row that its owner is not
+// subscribed to: all its models, and those that stay. In the field models, none is every model
+// where LiteLLM holds it, and no key at all where it is to be.
+const KeyFieldSubscriptions = "subscriptions"
+
+// KeyDifferenceKind says in which way a key differs.
+type KeyDifferenceKind string
+
+// The kinds of difference.
+const (
+	KeyMissing   KeyDifferenceKind = "missing"
+	KeyDifferent KeyDifferenceKind = "different"
+	KeyUnknown   KeyDifferenceKind = "unknown"
+)
+
+// TableName is where differences are stored.
+func (KeyDifference) TableName() string { return "sync_key_differences" }
 
 // Difference is what one run found about one model.
 type Difference struct {

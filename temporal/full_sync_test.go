@@ -52,6 +52,7 @@ func start(t *testing.T) system {
 			return workflows.ApplySyncSchedule(ctx, s.client.ScheduleClient(), to)
 		}},
 		Users:    &activities.Users{Store: s.store, Proxy: proxyClient},
+		Keys:     &activities.Keys{Store: s.store, Proxy: proxyClient, Sealer: storetest.Sealer{}},
 		Sessions: &activities.Sessions{Store: s.store, Keep: time.Hour},
 		AuditLog: &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
 	})

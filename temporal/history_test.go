@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/litemaas/litemaas/activities/litellm"
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
 	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store/storetest"
 	"github.com/litemaas/litemaas/temporal"
 	"github.com/litemaas/litemaas/workflows"
 )
@@ -87,6 +89,36 @@ func TestHistoriesOfUsers(t *testing.T) {
 	s.record(t, "clean", workflows.CleanInput{}.WorkflowID(), "")
 }
 
+// The same for keys, whose secrets stay out.
+func TestHistoriesOfKeys(t *testing.T) {
+	s := start(t)
+	u := s.subscriber(t, "ada", "a")
+	first, second, third := storetest.Key(t, s.store, u.ID, nil, "a"), storetest.Key(t, s.store, u.ID, nil, "a"), storetest.Key(t, s.store, u.ID, nil, "a")
+	var kept []string
+	s.followKey(t, first, true)
+	kept = append(kept, s.record(t, "reconcile_key", workflows.ReconcileKeyInput{KeyID: first.ID}.WorkflowID(), ""))
+
+	require.NoError(t, s.litellm.GenerateKey(t.Context(), litellm.NewKey{
+		KeyLimits: litellm.KeyLimits{Models: []string{"a"}, Alias: second.Alias}, Secret: models.SecretOf("sk-of-a-stranger-1"),
+	}))
+	walked := run(t, s, workflows.ReconcileKeys, workflows.ReconcileKeysInput{Fresh: true})
+	require.Equal(t, workflows.ReconcileKeysResult{Settled: 1, Left: 1}, walked)
+	kept = append(kept, s.record(t, "reconcile_keys", workflows.ReconcileKeysInput{}.WorkflowID(), ""))
+	refused, err := workflows.Nudge(t.Context(), s.client, workflows.ReconcileKey, workflows.ReconcileKeyInput{KeyID: second.ID})
+	require.NoError(t, err)
+	_, err = refused.Wait(t.Context(), time.Minute)
+	require.Equal(t, models.Conflict, models.KindOf(err))
+	kept = append(kept, s.record(t, "reconcile_key_refused", workflows.ReconcileKeyInput{KeyID: second.ID}.WorkflowID(), ""))
+
+	require.NoError(t, s.litellm.DeleteKey(t.Context(), third.Hash))
+	synced := s.sync(t, models.SyncOptions{KeepMissing: true})
+	require.Equal(t, 2, synced.Keys.Missing)
+	kept = append(kept, s.record(t, "full_sync_keys", "full-sync", synced.RunID.String()))
+	for _, k := range []models.Key{first, second, third} {
+		require.NotContains(t, strings.Join(kept, ""), storetest.Secret(t, k).Reveal())
+	}
+}
+
 // run runs a workflow to its end.
 func run[In workflows.Input, Out any](t *testing.T, s system, wf func(workflow.Context, In) (Out, error), in In) Out {
 	t.Helper()
@@ -97,11 +129,12 @@ func run[In workflows.Input, Out any](t *testing.T, s system, wf func(workflow.C
 	return out
 }
 
-// record looks at what Temporal kept of a run, and keeps it for TestReplay.
-func (s system) record(t *testing.T, name, workflowID, runID string) {
+// record looks at what Temporal kept of a run, and keeps it for TestReplay. It returns all of it in
+// readable form.
+func (s system) record(t *testing.T, name, workflowID, runID string) string {
 	t.Helper()
 	h := historyOf(t, s.client, workflowID, runID)
-	require.Less(t, len(h.Events), 50, name)
+	require.Less(t, len(h.Events), 70, name)
 	raw, err := protojson.MarshalOptions{Multiline: true}.Marshal(h)
 	require.NoError(t, err)
 	require.Less(t, len(raw), 64<<10, name)
@@ -114,6 +147,7 @@ func (s system) record(t *testing.T, name, workflowID, runID string) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
 		require.NoError(t, os.WriteFile(file, raw, 0o644))
 	}
+	return text
 }
 
 // machine finds where a history names the machine of a worker.

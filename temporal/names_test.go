@@ -20,18 +20,19 @@ func TestRegisteredNames(t *testing.T) {
 	registerWorkflows(&r)
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
-		Users: &activities.Users{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
+		Users: &activities.Users{}, Keys: &activities.Keys{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "FullSync", "Offboard", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "Sweep",
+		"ApplyRemovals", "AutoSync", "Clean", "FullSync", "Offboard", "ReconcileKey", "ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
-		"ApplyUser", "ApplyUsers", "BeginSyncRun", "CompareUsers", "CompleteSyncRun", "DeactivateUser", "DropAudit", "DueProposals",
-		"ExpireSessions", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchModel", "FetchProposed", "FetchUsers", "MergeCatalogue",
-		"ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "TellSyncSchedule",
-		"UnsettledUsers",
+		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "BeginSyncRun", "CompareKeys", "CompareUsers", "CompleteSyncRun",
+		"DeactivateUser", "DropAudit", "DueProposals", "ExpireSessions", "FailKey", "FailSyncRun", "FailUser",
+		"FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "MergeCatalogue",
+		"ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "TellSyncSchedule",
+		"UnsettledKeys", "UnsettledUsers",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

@@ -18,6 +18,7 @@ type Activities struct {
 	Probes    *activities.Probes
 	Schedules *activities.Schedules
 	Users     *activities.Users
+	Keys      *activities.Keys
 	Sessions  *activities.Sessions
 	AuditLog  *activities.AuditLog
 }
@@ -44,6 +45,8 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.Sweep)
 	r.RegisterWorkflow(workflows.ReconcileUser)
 	r.RegisterWorkflow(workflows.ReconcileUsers)
+	r.RegisterWorkflow(workflows.ReconcileKey)
+	r.RegisterWorkflow(workflows.ReconcileKeys)
 	r.RegisterWorkflow(workflows.Offboard)
 	r.RegisterWorkflow(workflows.Reinstate)
 	r.RegisterWorkflow(workflows.Clean)
@@ -55,6 +58,7 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Probes)
 	r.RegisterActivity(a.Schedules)
 	r.RegisterActivity(a.Users)
+	r.RegisterActivity(a.Keys)
 	r.RegisterActivity(a.Sessions)
 	r.RegisterActivity(a.AuditLog)
 }

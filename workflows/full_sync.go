@@ -35,23 +35,24 @@ func (in FullSyncInput) Summary() string {
 	return what + ", asked for by " + in.Actor.ID
 }
 
-// SyncResult is the report of a sync. What it found about each model and user is in the run's
-// rows.
+// SyncResult is the report of a sync. What it found about each model, user and key is in the
+// run's rows.
 type SyncResult struct {
 	RunID      uuid.UUID
 	Status     models.SyncStatus
 	Options    models.SyncOptions
 	Counts     models.SyncCounts
 	Users      models.UserCounts
+	Keys       models.KeyCounts
 	Problems   []string
 	ProposalID *uuid.UUID
 	FinishedAt time.Time
 }
 
 // FullSync compares what we hold with LiteLLM: the models, where LiteLLM's word counts, then the
-// users, where ours does. Teams, subscriptions and keys will be further parts. It waits for
-// LiteLLM as long as it takes, a day at most. What the guard holds back it only proposes, and
-// users who differ it leaves to ReconcileUsers, so that the run itself can end.
+// users and their API keys, where ours does. Teams will be a further part. It waits for LiteLLM as
+// long as it takes, a day at most. What the guard holds back it only proposes, and users and keys
+// that differ it leaves to ReconcileUsers and ReconcileKeys, so that the run itself can end.
 func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
 	return syncRun(ctx, activities.BeginSyncRunInput{
 		Kind: models.SyncFull, Trigger: in.Trigger, Actor: in.Actor.ID, Options: in.Options,
@@ -59,7 +60,10 @@ func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
 		if err := syncModels(ctx, run); err != nil || !knows(ctx, changeSyncUsers) {
 			return err
 		}
-		return syncUsers(ctx, run)
+		if err := syncUsers(ctx, run); err != nil || !knows(ctx, changeSyncKeys) {
+			return err
+		}
+		return syncKeys(ctx, run)
 	})
 }
 
@@ -91,6 +95,22 @@ func syncUsers(ctx workflow.Context, run activities.SyncRunRef) error {
 	return begin(ctx, ReconcileUsers, ReconcileUsersInput{Fresh: true})
 }
 
+// syncKeys is syncUsers for API keys, which it also holds against the subscriptions of their
+// owners.
+func syncKeys(ctx workflow.Context, run activities.SyncRunRef) error {
+	workflow.SetCurrentDetails(ctx, fetchingKeysDetails)
+	fetched, err := bulk(ctx, "Read LiteLLM's API keys", syncRuns.FetchKeys, run)
+	if err != nil {
+		return err
+	}
+	workflow.SetCurrentDetails(ctx, comparingKeysDetails(fetched))
+	compared, err := bulk(ctx, "Compare them with ours, and wish anew for those that differ", syncRuns.CompareKeys, run)
+	if err != nil || compared.Wished == 0 {
+		return err
+	}
+	return begin(ctx, ReconcileKeys, ReconcileKeysInput{Fresh: true})
+}
+
 // syncRun is the frame of every sync: a row that says it runs, the work, and a report, also
 // when the work fails or is cancelled.
 func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(workflow.Context, activities.SyncRunRef) error) (SyncResult, error) {
@@ -113,7 +133,7 @@ func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(wo
 	}
 	workflow.SetCurrentDetails(ctx, reportDetails(done))
 	res := SyncResult{
-		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts, Users: done.Users,
+		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts, Users: done.Users, Keys: done.Keys,
 		Problems: done.Problems, ProposalID: done.ProposalID, FinishedAt: done.FinishedAt,
 	}
 	return res, workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet(outcome(done)))

@@ -27,6 +27,8 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env.RegisterWorkflow(workflows.ApplyRemovals)
 	env.RegisterWorkflow(workflows.ReconcileUser)
 	env.RegisterWorkflow(workflows.ReconcileUsers)
+	env.RegisterWorkflow(workflows.ReconcileKey)
+	env.RegisterWorkflow(workflows.ReconcileKeys)
 	env.SetTestTimeout(10 * time.Second)
 	t.Cleanup(func() { env.AssertExpectations(t) })
 	return env
@@ -37,7 +39,7 @@ var (
 	in   = workflows.FullSyncInput{Trigger: models.SyncByPerson, Actor: models.Actor{ID: "ada"}}
 	done = activities.SyncReport{
 		Kind: models.SyncFull, Status: models.SyncCompleted, Counts: models.SyncCounts{Listed: 24, Added: 24},
-		Users: models.UserCounts{Listed: 3, Missing: 1, Different: 1},
+		Users: models.UserCounts{Listed: 3, Missing: 1, Different: 1}, Keys: models.KeyCounts{Listed: 4, Different: 1, Unknown: 2},
 	}
 )
 
@@ -47,8 +49,14 @@ func noUsers(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(runs.CompareUsers, mock.Anything, mock.Anything).Return(activities.CompareUsersResult{}, nil).Once()
 }
 
-// A sync reads, merges and reports, in this order, first of models, then of users; users who
-// differ are settled by a run that outlives it.
+// noKeys is a LiteLLM whose keys are as they should be.
+func noKeys(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(runs.FetchKeys, mock.Anything, mock.Anything).Return(activities.FetchKeysResult{Listed: 1}, nil).Once()
+	env.OnActivity(runs.CompareKeys, mock.Anything, mock.Anything).Return(activities.CompareKeysResult{}, nil).Once()
+}
+
+// A sync reads, merges and reports, in this order, first of models, then of users, then of keys;
+// users and keys that differ are settled by runs that outlive it.
 func TestFullSync(t *testing.T) {
 	env := environment(t)
 	var order []string
@@ -59,6 +67,9 @@ func TestFullSync(t *testing.T) {
 	env.OnActivity(runs.FetchUsers, mock.Anything, mock.Anything).Run(note("fetch users")).Return(activities.FetchUsersResult{Listed: 3}, nil).Once()
 	env.OnActivity(runs.CompareUsers, mock.Anything, mock.Anything).Run(note("compare users")).Return(activities.CompareUsersResult{Wished: 2}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUsers, mock.Anything, workflows.ReconcileUsersInput{Fresh: true}).Return(workflows.ReconcileUsersResult{}, nil).Once()
+	env.OnActivity(runs.FetchKeys, mock.Anything, mock.Anything).Run(note("fetch keys")).Return(activities.FetchKeysResult{Listed: 4}, nil).Once()
+	env.OnActivity(runs.CompareKeys, mock.Anything, mock.Anything).Run(note("compare keys")).Return(activities.CompareKeysResult{Wished: 1}, nil).Once()
+	env.OnWorkflow(workflows.ReconcileKeys, mock.Anything, workflows.ReconcileKeysInput{Fresh: true}).Return(workflows.ReconcileKeysResult{}, nil).Once()
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Run(note("complete")).Return(done, nil).Once()
 
 	env.ExecuteWorkflow(workflows.FullSync, in)
@@ -68,8 +79,9 @@ func TestFullSync(t *testing.T) {
 	require.NoError(t, env.GetWorkflowResult(&res))
 	require.Equal(t, done.Counts, res.Counts)
 	require.Equal(t, done.Users, res.Users)
+	require.Equal(t, done.Keys, res.Keys)
 	require.NotEqual(t, uuid.Nil, res.RunID)
-	require.Equal(t, []string{"begin", "fetch", "merge", "fetch users", "compare users", "complete"}, order)
+	require.Equal(t, []string{"begin", "fetch", "merge", "fetch users", "compare users", "fetch keys", "compare keys", "complete"}, order)
 }
 
 // A run from before the user part goes on without it.
@@ -79,6 +91,22 @@ func TestFullSyncFromBeforeUsers(t *testing.T) {
 	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
 	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Return(activities.FetchResult{}, nil).Once()
 	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
+	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
+
+	env.ExecuteWorkflow(workflows.FullSync, in)
+
+	require.NoError(t, env.GetWorkflowError())
+}
+
+// A run from before the part about keys goes on without it.
+func TestFullSyncFromBeforeKeys(t *testing.T) {
+	env := environment(t)
+	env.OnGetVersion("full-sync-users", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.Version(1)).Once()
+	env.OnGetVersion("full-sync-keys", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion).Once()
+	env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+	env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Return(activities.FetchResult{}, nil).Once()
+	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
+	noUsers(env)
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
 
 	env.ExecuteWorkflow(workflows.FullSync, in)
@@ -100,6 +128,7 @@ func TestFullSyncWaitsForLiteLLM(t *testing.T) {
 	})
 	env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(done.Counts, nil).Once()
 	noUsers(env)
+	noKeys(env)
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
 
 	env.ExecuteWorkflow(workflows.FullSync, in)

@@ -25,6 +25,12 @@ func comparingUsersDetails(f activities.FetchUsersResult) string {
 	return fmt.Sprintf("The catalogue is up to date. LiteLLM lists **%d users**.\n\n**Comparing them with ours.**", f.Listed)
 }
 
+const fetchingKeysDetails = "The catalogue is up to date, the users are compared.\n\n**Reading LiteLLM's API keys.**"
+
+func comparingKeysDetails(f activities.FetchKeysResult) string {
+	return fmt.Sprintf("The catalogue is up to date, the users are compared. LiteLLM lists **%d API keys**.\n\n**Comparing them with ours, and with the subscriptions of their owners.**", f.Listed)
+}
+
 func failedDetails(why string) string {
 	return "**Failed**: " + escape(why) + "\n\nWhat it had not yet written is as it was. Mend the cause, then start a new sync: `litemaas sync`."
 }
@@ -44,6 +50,7 @@ func reportDetails(r activities.SyncReport) string {
 		}
 	}
 	b.WriteString(usersReport(r))
+	b.WriteString(keysReport(r))
 	if len(r.Problems) > 0 {
 		b.WriteString("\n**Could not be read**\n\n")
 		for _, p := range r.Problems {
@@ -82,6 +89,30 @@ func usersReport(r activities.SyncReport) string {
 	}
 	if c.Missing+c.Different > 0 && !r.Options.DryRun {
 		fmt.Fprintf(&b, "\nThe missing and the different are **written to LiteLLM again**, by the run `%s`.\n", ReconcileUsersInput{}.WorkflowID())
+	}
+	return b.String()
+}
+
+// keysReport is the part about API keys; empty when the run did not look at any.
+func keysReport(r activities.SyncReport) string {
+	c := r.Keys
+	if c == (models.KeyCounts{}) {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n")
+	table(&b, "API keys", c.Listed, c.Lines())
+	if len(r.KeyExamples) > 0 {
+		b.WriteString("\n")
+	}
+	for _, e := range r.KeyExamples {
+		fmt.Fprintf(&b, "- %s: `%s` %s\n", e.Kind, strings.ReplaceAll(e.Key, "`", "'"), escape(strings.Join(e.Fields, ", ")))
+	}
+	if n := r.KeyDifferences - len(r.KeyExamples); n > 0 {
+		fmt.Fprintf(&b, "- … and %d more: `GET /api/v1/sync/runs/%s/keys`\n", n, r.RunID)
+	}
+	if c.Missing+c.Different > 0 && !r.Options.DryRun {
+		fmt.Fprintf(&b, "\nThe missing and the different are **written to LiteLLM again**, by the run `%s`.\n", ReconcileKeysInput{}.WorkflowID())
 	}
 	return b.String()
 }
@@ -150,7 +181,7 @@ func outcome(r activities.SyncReport) string {
 	switch {
 	case c.Held > 0:
 		return "waiting for a decision"
-	case c.Added+c.Changed+c.Returned+c.Gone+r.Users.Missing+r.Users.Different > 0:
+	case c.Added+c.Changed+c.Returned+c.Gone+r.Users.Missing+r.Users.Different+r.Keys.Missing+r.Keys.Different > 0:
 		return "changed"
 	}
 	return "unchanged"

@@ -19,6 +19,7 @@ var (
 	schedules *activities.Schedules
 	probes    *activities.Probes
 	users     *activities.Users
+	keys      *activities.Keys
 	sessions  *activities.Sessions
 	auditLog  *activities.AuditLog
 )

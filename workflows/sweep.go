@@ -26,6 +26,7 @@ type SweepResult struct {
 	Lapsed    int  // proposals that nobody answered in time
 	Removals  int  // approved proposals started again
 	Users     bool // users were waiting, and are followed now
+	Keys      bool // API keys were
 	Schedule  bool // the sync schedule had to be told to Temporal
 }
 
@@ -55,10 +56,15 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 			return res, err
 		}
 	}
+	if res.Reachable && knows(ctx, changeSweepKeys) {
+		if res.Keys, err = sweepKeys(ctx); err != nil {
+			return res, err
+		}
+	}
 	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t.",
-		res.Reachable, res.Lapsed, res.Removals, res.Users))
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t.",
+		res.Reachable, res.Lapsed, res.Removals, res.Users, res.Keys))
 	return res, err
 }
 
@@ -69,6 +75,15 @@ func sweepUsers(ctx workflow.Context) (bool, error) {
 		return false, err
 	}
 	return true, begin(ctx, ReconcileUsers, ReconcileUsersInput{})
+}
+
+// sweepKeys starts ReconcileKeys if there is anything for it.
+func sweepKeys(ctx workflow.Context) (bool, error) {
+	found, err := local(ctx, "See whether API keys wait that LiteLLM does not follow", keys.UnsettledKeys, activities.UnsettledKeysInput{Limit: 1})
+	if err != nil || len(found.IDs) == 0 {
+		return false, err
+	}
+	return true, begin(ctx, ReconcileKeys, ReconcileKeysInput{})
 }
 
 // begin starts wf as a child that outlives its parent, unless it runs already.

@@ -11,8 +11,8 @@ import (
 	"github.com/litemaas/litemaas/workflows"
 )
 
-// An approved proposal that nobody carries out is carried out, users whom nobody follows are
-// followed.
+// An approved proposal that nobody carries out is carried out, users and keys that nobody follows
+// are followed.
 func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	env := environment(t)
 	var (
@@ -30,6 +30,9 @@ func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	env.OnActivity(users.UnsettledUsers, mock.Anything, activities.UnsettledUsersInput{Limit: 1}).
 		Return(activities.UnsettledUsersResult{IDs: []uuid.UUID{uuid.New()}}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUsers, mock.Anything, workflows.ReconcileUsersInput{}).Return(workflows.ReconcileUsersResult{}, nil).Once()
+	env.OnActivity(keys.UnsettledKeys, mock.Anything, activities.UnsettledKeysInput{Limit: 1}).
+		Return(activities.UnsettledKeysResult{IDs: []uuid.UUID{uuid.New()}}, nil).Once()
+	env.OnWorkflow(workflows.ReconcileKeys, mock.Anything, workflows.ReconcileKeysInput{}).Return(workflows.ReconcileKeysResult{}, nil).Once()
 	env.OnActivity(schedules.TellSyncSchedule, mock.Anything, mock.Anything).Return(activities.TellSyncScheduleResult{Told: true}, nil).Once()
 
 	env.ExecuteWorkflow(workflows.Sweep, workflows.SweepInput{})
@@ -37,7 +40,7 @@ func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	var res workflows.SweepResult
 	require.NoError(t, env.GetWorkflowResult(&res))
-	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Schedule: true}, res)
+	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Keys: true, Schedule: true}, res)
 }
 
 // While LiteLLM is away nobody is sent to it.

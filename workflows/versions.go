@@ -7,6 +7,8 @@ import "go.temporal.io/sdk/workflow"
 const (
 	changeSyncUsers  = "full-sync-users" // FullSync compares users
 	changeSweepUsers = "sweep-users"     // Sweep starts ReconcileUsers
+	changeSyncKeys   = "full-sync-keys"  // FullSync compares API keys
+	changeSweepKeys  = "sweep-keys"      // Sweep starts ReconcileKeys
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

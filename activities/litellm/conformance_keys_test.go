@@ -252,11 +252,12 @@ var goldenCases = []conformanceCase{
 		require.Eventually(t, func() bool { return end().After(first) }, settle, time.Millisecond)
 	}},
 	{"a key deleted again is not found, though LiteLLM still describes it", func(t *testing.T, l target) {
-		secret := l.newKey(t, nil)
+		secret := l.newKey(t, func(k *litellm.NewKey) { k.Spend = 2 * models.Dollar })
 		require.NoError(t, l.DeleteKey(t.Context(), secret.Hash()))
 		requireRefusal(t, l.DeleteKey(t.Context(), secret.Hash()), http.StatusNotFound, models.NotFound, "", "^No keys found$")
-		_, err := l.Key(t.Context(), secret.Hash())
+		k, err := l.Key(t.Context(), secret.Hash())
 		require.Equal(t, models.NotFound, models.KindOf(err))
+		require.Equal(t, 2*models.Dollar, k.Spend)
 		var out struct{ Info struct{ Status string } }
 		require.NoError(t, l.Call(t.Context(), http.MethodGet, "/key/info?key="+secret.Hash(), nil, &out))
 		require.Equal(t, "deleted", out.Info.Status)

@@ -96,8 +96,8 @@ func (c *Client) DeleteKey(ctx context.Context, hash string) error {
 	return c.do(ctx, call{method: http.MethodPost, path: "/key/delete", body: map[string]any{"keys": []string{hash}}}, nil)
 }
 
-// Key reads a key as LiteLLM holds it. NotFound means that it does not: a deleted key, which
-// LiteLLM still describes, counts as absent.
+// Key reads a key as LiteLLM holds it. NotFound means that it does not: a deleted key counts as
+// absent, but what LiteLLM still says of it, such as its last spend, is returned beside the error.
 func (c *Client) Key(ctx context.Context, hash string) (models.ProxyKey, error) {
 	if err := checkHash(hash); err != nil { // a secret must not become part of an address
 		return models.ProxyKey{}, err
@@ -108,7 +108,7 @@ func (c *Client) Key(ctx context.Context, hash string) (models.ProxyKey, error) 
 	case err != nil:
 		return models.ProxyKey{}, err
 	case out.Info.Status == "deleted":
-		return models.ProxyKey{}, models.Errorf(models.NotFound, "LiteLLM has deleted the key")
+		return out.Info.key(hash), models.Errorf(models.NotFound, "LiteLLM has deleted the key")
 	case out.Info.KeyName == "":
 		return models.ProxyKey{}, models.Errorf(models.Unavailable, "LiteLLM's answer does not describe a key")
 	}

@@ -138,7 +138,7 @@ var settings = []setting{
 
 	{
 		key: "secrets.keyset", kind: keysetText,
-		what: "The keys that seal what nobody may read in the database, as `litemaas keyset new` makes them. All replicas have the\nsame. Who loses them signs in anew, and so does everybody else.",
+		what: "The keys that seal what nobody may read in the database, as `litemaas keyset new` makes them. All replicas have the\nsame. Who loses them signs in anew, and so does everybody else; and no API key can be made again at LiteLLM.",
 	},
 	{key: "secrets.keyset_file", kind: path, what: "A file with that, where secrets.keyset is not set."},
 

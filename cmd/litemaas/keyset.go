@@ -13,8 +13,8 @@ import (
 func keysetCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "keyset", Short: "Make the keys that seal secrets in the database", GroupID: groupHelp, Args: cobra.NoArgs,
-		Long: `Make the keys that seal what nobody may read in the database: the keys that sign tokens, and
-the tokens of the identity provider. One key of a keyset seals, all of them open.
+		Long: `Make the keys that seal what nobody may read in the database: API keys, the keys that sign
+tokens, and the tokens of the identity provider. One key of a keyset seals, all of them open.
 
 Keep it as you keep passwords, and give it to every replica: secrets.keyset_file, or
 secrets.keyset. To change it, give all replicas what widen makes of it, and then what

@@ -22,6 +22,7 @@ type parts struct {
 	config   config
 	store    *store.Store
 	proxy    *litellm.Client
+	sealer   models.Sealer
 	redis    *redis.Client // nil: none is configured
 	temporal client.Client
 }
@@ -29,6 +30,10 @@ type parts struct {
 // assemble wires the parts. It connects to nothing: what is away is found out, and waited
 // for, where it is needed.
 func assemble(ctx context.Context, cfg config) (*parts, error) {
+	sealer, err := cfg.Secrets.sealer()
+	if err != nil {
+		return nil, err
+	}
 	rdb, err := cfg.Redis.open()
 	if err != nil {
 		return nil, err
@@ -42,7 +47,7 @@ func assemble(ctx context.Context, cfg config) (*parts, error) {
 		st.Close()
 		return nil, err
 	}
-	return &parts{config: cfg, store: st, proxy: litellm.New(cfg.LiteLLM.client()), redis: rdb, temporal: c}, nil
+	return &parts{config: cfg, store: st, proxy: litellm.New(cfg.LiteLLM.client()), sealer: sealer, redis: rdb, temporal: c}, nil
 }
 
 // close gives back what assemble took.
@@ -67,6 +72,7 @@ func (p *parts) worker() worker.Worker {
 		Proposals: &activities.Proposals{Store: p.store},
 		Probes:    &activities.Probes{Store: p.store, Proxy: p.proxy},
 		Users:     &activities.Users{Store: p.store, Proxy: p.proxy},
+		Keys:      &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer},
 		Sessions:  &activities.Sessions{Store: p.store, Keep: keepSessions},
 		AuditLog:  &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {

@@ -37,6 +37,7 @@ type syncRun struct {
 	} `json:"progress"`
 	Counts      models.SyncCounts  `json:"counts"` // its names differ from the API's by their capitals only
 	Users       *models.UserCounts `json:"users"`  // nil until it has looked at them
+	Keys        *models.KeyCounts  `json:"keys"`   // likewise
 	Problems    []string           `json:"problems"`
 	Failure     string             `json:"failure"`
 	StartedAt   time.Time          `json:"startedAt"`
@@ -148,12 +149,15 @@ func (r syncRun) writeCounts(w io.Writer) {
 	for _, l := range r.Counts.Lines() {
 		fmt.Fprintf(w, "  %-26s %6d\n", l.Name, l.N)
 	}
+	then := ": they are being put right"
+	if r.Options.DryRun {
+		then = ""
+	}
 	if u := r.Users; u != nil && u.Missing+u.Different > 0 {
-		then := ": they are being put right"
-		if r.Options.DryRun {
-			then = ""
-		}
 		fmt.Fprintf(w, "\nOf our users, LiteLLM lacked %d and held %d otherwise%s.\n", u.Missing, u.Different, then)
+	}
+	if k := r.Keys; k != nil && k.Missing+k.Different > 0 {
+		fmt.Fprintf(w, "\nOf our API keys, LiteLLM lacked %d, and %d could do too much or too little%s.\n", k.Missing, k.Different, then)
 	}
 }
 

@@ -267,14 +267,17 @@ func TestCountsAreRead(t *testing.T) {
 	require.Equal(t, []int{1, 2, 3, 4, 5, 6, 7, 8, 9}, []int{c.Listed, c.Added, c.Changed, c.Unchanged, c.Returned, c.Gone, c.Held, c.Kept, c.Deleted})
 }
 
-// What a sync found about users is told, and that it mends it only where it does.
-func TestReportUsers(t *testing.T) {
+// What a sync found about users and keys is told, and that it mends it only where it does.
+func TestReportUsersAndKeys(t *testing.T) {
 	for options, want := range map[string]string{
-		`{}`:               "Of our users, LiteLLM lacked 2 and held 1 otherwise: they are being put right.\n",
-		`{"dryRun": true}`: "Of our users, LiteLLM lacked 2 and held 1 otherwise.\n",
+		`{}`: "\nOf our users, LiteLLM lacked 2 and held 1 otherwise: they are being put right.\n" +
+			"\nOf our API keys, LiteLLM lacked 3, and 4 could do too much or too little: they are being put right.\n",
+		`{"dryRun": true}`: "\nOf our users, LiteLLM lacked 2 and held 1 otherwise.\n" +
+			"\nOf our API keys, LiteLLM lacked 3, and 4 could do too much or too little.\n",
 	} {
 		var run syncRun
-		require.NoError(t, json.Unmarshal([]byte(`{"status": "completed", "options": `+options+`, "users": {"listed": 9, "missing": 2, "different": 1}}`), &run))
+		require.NoError(t, json.Unmarshal([]byte(`{"status": "completed", "options": `+options+`, "users": {"listed": 9, "missing": 2, "different": 1},
+			"keys": {"listed": 9, "missing": 3, "different": 4}}`), &run))
 		var told bytes.Buffer
 		run.write(&told)
 		require.Contains(t, told.String(), want)

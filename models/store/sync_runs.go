@@ -59,7 +59,7 @@ func (s *Store) FailSyncRun(ctx context.Context, id uuid.UUID, why string) error
 		if err != nil || n == 0 {
 			return err
 		}
-		for _, staged := range []string{"sync_staged_models", "sync_staged_users"} {
+		for _, staged := range []string{"sync_staged_models", "sync_staged_users", "sync_staged_keys"} {
 			if err := tx.exec(ctx, "staged rows", "DELETE FROM "+staged+" WHERE run_id = ?", id); err != nil {
 				return err
 			}

@@ -10,8 +10,10 @@ import (
 )
 
 // DeactivateUser adds a reason why a user may do nothing: from the commit on, no session of
-// his is good, and LiteLLM is to let him spend nothing. Adding a reason twice adds it once. It
-// is Conflict for the last active admin, and Forbidden for oneself and for who is no person.
+// his is good, his subscriptions are suspended and his keys held, and LiteLLM is to let him
+// spend nothing; see UserCascades for what has to be followed. Adding a reason twice adds it
+// once. It is Conflict for the last active admin, and Forbidden for oneself and for who is no
+// person.
 func (s *Store) DeactivateUser(ctx context.Context, id uuid.UUID, hold models.Hold, why string, by models.Actor) (models.User, error) {
 	var u models.User
 	err := s.InTx(ctx, func(tx *Store) error {
@@ -33,8 +35,10 @@ func (s *Store) DeactivateUser(ctx context.Context, id uuid.UUID, hold models.Ho
 		if err := tx.endSessions(ctx, id, by); err != nil {
 			return err
 		}
-		u, err = tx.setHolds(ctx, before, append(slices.Clone(before.Holds), hold), models.AuditUserDeactivate, why, by)
-		return err
+		if u, err = tx.setHolds(ctx, before, append(slices.Clone(before.Holds), hold), models.AuditUserDeactivate, why, by); err != nil || !before.Active() {
+			return err
+		}
+		return tx.holdBelongings(ctx, id, by)
 	})
 	return u, err
 }
@@ -54,7 +58,8 @@ func (s *Store) endSessions(ctx context.Context, userID uuid.UUID, by models.Act
 }
 
 // ReinstateUser lifts one reason why a user may do nothing; while there are others, he still
-// may not. What was not there is lifted without a trace. Sessions that ended do not come back.
+// may not. With the last, his subscriptions and keys are what they were, as far as nothing else
+// holds them. What was not there is lifted without a trace. Sessions that ended do not come back.
 func (s *Store) ReinstateUser(ctx context.Context, id uuid.UUID, hold models.Hold, why string, by models.Actor) (models.User, error) {
 	var u models.User
 	err := s.InTx(ctx, func(tx *Store) error {
@@ -66,8 +71,10 @@ func (s *Store) ReinstateUser(ctx context.Context, id uuid.UUID, hold models.Hol
 			return models.Errorf(models.Forbidden, "only people are reinstated")
 		}
 		left := slices.DeleteFunc(slices.Clone(before.Holds), func(h models.Hold) bool { return h == hold })
-		u, err = tx.setHolds(ctx, before, left, models.AuditUserReinstate, why, by)
-		return err
+		if u, err = tx.setHolds(ctx, before, left, models.AuditUserReinstate, why, by); err != nil || !u.Active() {
+			return err
+		}
+		return tx.freeBelongings(ctx, id, by)
 	})
 	return u, err
 }

@@ -130,6 +130,15 @@ func (f fields) has(name string) bool { return f[name] != nil && string(f[name])
 // null reports whether the field is there and null.
 func (f fields) null(name string) bool { return string(f[name]) == "null" }
 
+// keepLimits forgets every null that would take a limit away, as an old LiteLLM does.
+func (f fields) keepLimits() {
+	for _, limit := range []string{"max_budget", "budget_duration", "tpm_limit", "rpm_limit", "max_parallel_requests"} {
+		if f.null(limit) {
+			delete(f, limit)
+		}
+	}
+}
+
 // get reads a field that was checked into a pointer of its type; nil when it is not there or
 // null.
 func get[T any](f fields, name string) *T {

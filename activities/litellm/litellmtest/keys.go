@@ -241,6 +241,9 @@ func (p *Proxy) updateKey(r *request) answer {
 	if err := p.checkAlias(f, k.Token); err != nil {
 		return err
 	}
+	if p.old {
+		f.keepLimits()
+	}
 	changed := *k
 	if err := p.fill(&changed, f, r.now); err != nil {
 		return err

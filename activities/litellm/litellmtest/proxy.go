@@ -24,7 +24,7 @@ type Options struct {
 	StateFile string       // keeps what is written over restarts: keys, users and added models; empty: nothing is kept
 
 	// OldVersion is a LiteLLM of before 1.100: no /v2/model/info and no /v2/user/info, null
-	// takes no limit of a user away, and a proxy without models answers that its list is not
+	// takes no limit of a user or a key away, and a proxy without models answers that its list is not
 	// loaded.
 	OldVersion bool
 }

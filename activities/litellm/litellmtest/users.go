@@ -195,10 +195,8 @@ func (p *Proxy) updateUser(r *request) answer {
 // fill puts the fields of a body into u. Null takes away a limit, unless the version is too
 // old; null or empty of anything else is ignored.
 func (u *user) fill(f fields, now time.Time, nullIgnored bool) {
-	for _, limit := range []string{"max_budget", "budget_duration", "tpm_limit", "rpm_limit"} {
-		if nullIgnored && f.null(limit) {
-			delete(f, limit)
-		}
+	if nullIgnored {
+		f.keepLimits()
 	}
 	set(f, "max_budget", &u.MaxBudget)
 	set(f, "tpm_limit", &u.TPM)

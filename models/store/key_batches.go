@@ -1,0 +1,60 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/litemaas/litemaas/models"
+)
+
+// KeysByID returns those of the keys that there are, in any order.
+func (s *Store) KeysByID(ctx context.Context, ids []uuid.UUID) ([]models.Key, error) {
+	var rows []models.Key
+	err := s.scan(ctx, "API keys", &rows, "SELECT k.sealed, "+keyColumns+" FROM api_keys k WHERE k.id IN ?", ids)
+	return rows, err
+}
+
+// UnsettledKeysAfter is UnsettledKeys from a place in their line on, with the place of the last
+// one returned: by it, all are visited once, though some stay unsettled.
+func (s *Store) UnsettledKeysAfter(ctx context.Context, age time.Duration, after models.KeyPlace, limit int) ([]uuid.UUID, models.KeyPlace, error) {
+	var places []models.KeyPlace
+	err := s.scan(ctx, "API keys", &places, `
+		SELECT id, updated_at AS since FROM api_keys
+		WHERE observed_generation < generation AND failed_generation < generation AND updated_at <= ? AND (updated_at, id) > (?, ?)
+		ORDER BY updated_at, id LIMIT ?`, time.Now().Add(-age), after.Since, after.ID, limit)
+	ids := make([]uuid.UUID, len(places))
+	for i, p := range places {
+		ids[i], after = p.ID, p
+	}
+	return ids, after, err
+}
+
+// ObserveKeys is ObserveKey for many at once. It returns those that have a newer wish than what
+// was seen. Not for use in a transaction.
+func (s *Store) ObserveKeys(ctx context.Context, seen []models.KeyProof) ([]uuid.UUID, error) {
+	ids, generations, spends := make([]uuid.UUID, len(seen)), make([]int64, len(seen)), make([]int64, len(seen))
+	for i, p := range seen {
+		ids[i], generations[i], spends[i] = p.ID, p.Generation, int64(p.Spend)
+	}
+	_, err := s.pool.Exec(ctx, `
+		UPDATE api_keys k SET observed_generation = l.seen, spend = l.spend, failure = CASE WHEN k.generation = l.seen THEN '' ELSE k.failure END
+		FROM (SELECT locked.id, v.seen, v.spend
+		      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) v(id, seen, spend) JOIN api_keys locked ON locked.id = v.id
+		      ORDER BY locked.id FOR NO KEY UPDATE OF locked) l
+		WHERE k.id = l.id AND k.observed_generation < l.seen AND k.generation >= l.seen`, ids, generations, spends)
+	if err != nil {
+		return nil, kinded("API keys", err)
+	}
+	behind := []uuid.UUID{}
+	rows, err := s.pool.Query(ctx, `
+		SELECT k.id FROM unnest($1::uuid[], $2::bigint[]) v(id, seen) JOIN api_keys k ON k.id = v.id
+		WHERE k.generation > v.seen ORDER BY k.id`, ids, generations)
+	if err != nil {
+		return nil, kinded("API keys", err)
+	}
+	behind, err = pgx.AppendRows(behind, rows, pgx.RowTo[uuid.UUID])
+	return behind, kinded("API keys", err)
+}
