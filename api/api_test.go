@@ -133,7 +133,11 @@ func running(t *testing.T) (system, *litellmtest.Proxy, client.Client) {
 		Probes:    &activities.Probes{Store: db, Proxy: llm},
 		Users:     &activities.Users{Store: db, Proxy: llm},
 		Keys:      &activities.Keys{Store: db, Proxy: llm, Sealer: storetest.Sealer{}},
-		Sessions:  &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db},
+		Subscriptions: &activities.Subscriptions{
+			Store: db, CatalogueMaxAge: 5 * time.Minute, RemindAfter: 72 * time.Hour, LapseAfter: 720 * time.Hour,
+		},
+		Cascades: &activities.Cascades{Store: db},
+		Sessions: &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db},
 		Schedules: &activities.Schedules{Store: db, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, c.ScheduleClient(), to)
 		}},

@@ -51,8 +51,12 @@ func start(t *testing.T) system {
 		Schedules: &activities.Schedules{Store: s.store, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, s.client.ScheduleClient(), to)
 		}},
-		Users:    &activities.Users{Store: s.store, Proxy: proxyClient},
-		Keys:     &activities.Keys{Store: s.store, Proxy: proxyClient, Sealer: storetest.Sealer{}},
+		Users: &activities.Users{Store: s.store, Proxy: proxyClient},
+		Keys:  &activities.Keys{Store: s.store, Proxy: proxyClient, Sealer: storetest.Sealer{}},
+		Subscriptions: &activities.Subscriptions{
+			Store: s.store, CatalogueMaxAge: 5 * time.Minute, RemindAfter: 72 * time.Hour, LapseAfter: 720 * time.Hour,
+		},
+		Cascades: &activities.Cascades{Store: s.store},
 		Sessions: &activities.Sessions{Store: s.store, Keep: time.Hour},
 		AuditLog: &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
 	})
@@ -151,6 +155,10 @@ func TestRefreshModel(t *testing.T) {
 func TestSchedules(t *testing.T) {
 	s := start(t)
 	require.NoError(t, temporal.EnsureSchedules(t.Context(), s.client.ScheduleClient(), s.store))
+	for _, in := range []workflows.Input{workflows.SweepInput{}, workflows.ExpireInput{}, workflows.CleanInput{}} {
+		_, err := s.client.ScheduleClient().GetHandle(t.Context(), in.WorkflowID()).Describe(t.Context())
+		require.NoError(t, err, in.WorkflowID())
+	}
 	state, err := workflows.SyncScheduleState(t.Context(), s.client.ScheduleClient())
 	require.NoError(t, err)
 	require.NotNil(t, state.Next)

@@ -22,6 +22,7 @@ import (
 	"github.com/litemaas/litemaas/activities/litellm"
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
 	"github.com/litemaas/litemaas/models"
+	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
 	"github.com/litemaas/litemaas/temporal"
 	"github.com/litemaas/litemaas/workflows"
@@ -119,6 +120,71 @@ func TestHistoriesOfKeys(t *testing.T) {
 	}
 }
 
+// The same for subscriptions, and for what moves them since there are any.
+func TestHistoriesOfSubscriptions(t *testing.T) {
+	s := start(t)
+	llm := s.catalogue(t)
+	has, k := s.subscribed(t, "ada", llm)
+	again := s.request(t, s.signIn(t, "bob"), llm)
+	s.ages(t)
+	_, err := s.provision(t, again).Wait(t.Context(), time.Minute)
+	require.NoError(t, err)
+	s.record(t, "provision_subscription_asks", "provision-subscription/"+again.ID.String(), "")
+	s.exec(t, "UPDATE users SET observed_generation = generation")
+	at := s.request(t, s.signIn(t, "eve"), llm)
+	s.exec(t, "UPDATE users SET observed_generation = generation")
+	_, err = s.provision(t, at).Wait(t.Context(), time.Minute)
+	require.NoError(t, err)
+	s.record(t, "provision_subscription", "provision-subscription/"+at.ID.String(), "")
+
+	require.NoError(t, s.litellm.CreateUser(t.Context(), litellm.UserSpec{ID: "somebody", Email: "joe@example.com"}))
+	refused := s.request(t, s.signIn(t, "joe"), llm)
+	_, err = s.provision(t, refused).Wait(t.Context(), time.Minute)
+	require.Equal(t, models.Conflict, models.KindOf(err))
+	require.Equal(t, models.SubscriptionInactive, s.sub(t, refused.ID).Status)
+	s.record(t, "provision_subscription_refused", "provision-subscription/"+refused.ID.String(), "")
+
+	s.recordCascades(t, llm)
+
+	leave := workflows.OffboardInput{UserID: has.UserID, Why: "left", Actor: root}
+	run(t, s, workflows.Offboard, leave)
+	s.record(t, "offboard_v2", leave.WorkflowID(), "")
+	comeback := workflows.ReinstateInput{UserID: has.UserID, Why: "back", Actor: root}
+	run(t, s, workflows.Reinstate, comeback)
+	s.record(t, "reinstate_v2", comeback.WorkflowID(), "")
+
+	there := s.proxy.Deployments()
+	s.proxy.SetDeployments(there[1:])
+	gone := workflows.RefreshModelInput{ModelID: llm, Actor: root}
+	run(t, s, workflows.RefreshModel, gone)
+	s.record(t, "refresh_model_v2", gone.WorkflowID(), "")
+	s.proxy.SetDeployments(there)
+	s.record(t, "full_sync_v3", "full-sync", s.sync(t, models.SyncOptions{}).RunID.String())
+	s.subscriptionsSettled(t)
+	require.Equal(t, k.Models, s.requireKey(t, k).Models)
+
+	s.exec(t, "UPDATE subscriptions SET expires_at = now() - interval '1 second' WHERE id = $1", has.ID)
+	run(t, s, workflows.Expire, workflows.ExpireInput{})
+	s.record(t, "expire", workflows.ExpireInput{}.WorkflowID(), "")
+	run(t, s, workflows.Sweep, workflows.SweepInput{})
+	s.record(t, "sweep_v3", workflows.SweepInput{}.WorkflowID(), "")
+}
+
+// recordCascades restricts a model and releases it.
+func (s system) recordCascades(t *testing.T, llm string) {
+	t.Helper()
+	taken, err := s.store.EditLLM(t.Context(), llm, store.LLMEdit{RestrictedAccess: new(true)}, root)
+	require.NoError(t, err)
+	end := workflows.EndSubscriptionInput{CascadeID: taken.ID}
+	require.Equal(t, workflows.EndSubscriptionResult{Subscriptions: taken.Subscriptions, Keys: 1}, run(t, s, workflows.EndSubscription, end))
+	s.record(t, "end_subscription", end.WorkflowID(), "")
+	given, err := s.store.EditLLM(t.Context(), llm, store.LLMEdit{RestrictedAccess: new(false)}, root)
+	require.NoError(t, err)
+	restore := workflows.RestoreSubscriptionInput{CascadeID: given.ID}
+	run(t, s, workflows.RestoreSubscription, restore)
+	s.record(t, "restore_subscription", restore.WorkflowID(), "")
+}
+
 // run runs a workflow to its end.
 func run[In workflows.Input, Out any](t *testing.T, s system, wf func(workflow.Context, In) (Out, error), in In) Out {
 	t.Helper()
@@ -134,7 +200,7 @@ func run[In workflows.Input, Out any](t *testing.T, s system, wf func(workflow.C
 func (s system) record(t *testing.T, name, workflowID, runID string) string {
 	t.Helper()
 	h := historyOf(t, s.client, workflowID, runID)
-	require.Less(t, len(h.Events), 70, name)
+	require.Less(t, len(h.Events), 90, name)
 	raw, err := protojson.MarshalOptions{Multiline: true}.Marshal(h)
 	require.NoError(t, err)
 	require.Less(t, len(raw), 64<<10, name)

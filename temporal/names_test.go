@@ -20,19 +20,22 @@ func TestRegisteredNames(t *testing.T) {
 	registerWorkflows(&r)
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
-		Users: &activities.Users{}, Keys: &activities.Keys{}, Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
+		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
+		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "FullSync", "Offboard", "ReconcileKey", "ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "Sweep",
+		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "FullSync", "Offboard", "ProvisionSubscription", "ReconcileKey",
+		"ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "RestoreSubscription", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
-		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "BeginSyncRun", "CompareKeys", "CompareUsers", "CompleteSyncRun",
-		"DeactivateUser", "DropAudit", "DueProposals", "ExpireSessions", "FailKey", "FailSyncRun", "FailUser",
-		"FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "MergeCatalogue",
-		"ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ReinstateUser", "TellSyncSchedule",
-		"UnsettledKeys", "UnsettledUsers",
+		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "BeginSyncRun", "CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers",
+		"CompleteSyncRun", "DeactivateUser", "DropAudit", "DueProposals", "ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun",
+		"FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "LapseRequests", "MergeCatalogue",
+		"NoticeExpiry", "ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM",
+		"ProvisionSubscription", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResetQuotas", "RestoreReturned",
+		"TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

@@ -10,11 +10,12 @@ import (
 // EnsureSchedules makes the server's schedules agree with the settings. Every worker does so
 // when it starts: the settings rule, never the server.
 func EnsureSchedules(ctx context.Context, c workflows.Scheduler, s *store.Store) error {
-	if err := workflows.ApplySweepSchedule(ctx, c); err != nil {
-		return err
-	}
-	if err := workflows.ApplyCleanSchedule(ctx, c); err != nil {
-		return err
+	for _, apply := range []func(context.Context, workflows.Scheduler) error{
+		workflows.ApplySweepSchedule, workflows.ApplyExpireSchedule, workflows.ApplyCleanSchedule,
+	} {
+		if err := apply(ctx, c); err != nil {
+			return err
+		}
 	}
 	sync, err := s.SyncSchedule(ctx)
 	if err != nil {

@@ -13,14 +13,16 @@ import (
 
 // Activities is every activity the worker offers.
 type Activities struct {
-	SyncRuns  *activities.SyncRuns
-	Proposals *activities.Proposals
-	Probes    *activities.Probes
-	Schedules *activities.Schedules
-	Users     *activities.Users
-	Keys      *activities.Keys
-	Sessions  *activities.Sessions
-	AuditLog  *activities.AuditLog
+	SyncRuns      *activities.SyncRuns
+	Proposals     *activities.Proposals
+	Probes        *activities.Probes
+	Schedules     *activities.Schedules
+	Users         *activities.Users
+	Subscriptions *activities.Subscriptions
+	Cascades      *activities.Cascades
+	Keys          *activities.Keys
+	Sessions      *activities.Sessions
+	AuditLog      *activities.AuditLog
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -49,6 +51,10 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.ReconcileKeys)
 	r.RegisterWorkflow(workflows.Offboard)
 	r.RegisterWorkflow(workflows.Reinstate)
+	r.RegisterWorkflow(workflows.ProvisionSubscription)
+	r.RegisterWorkflow(workflows.EndSubscription)
+	r.RegisterWorkflow(workflows.RestoreSubscription)
+	r.RegisterWorkflow(workflows.Expire)
 	r.RegisterWorkflow(workflows.Clean)
 }
 
@@ -58,6 +64,8 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Probes)
 	r.RegisterActivity(a.Schedules)
 	r.RegisterActivity(a.Users)
+	r.RegisterActivity(a.Subscriptions)
+	r.RegisterActivity(a.Cascades)
 	r.RegisterActivity(a.Keys)
 	r.RegisterActivity(a.Sessions)
 	r.RegisterActivity(a.AuditLog)

@@ -34,7 +34,10 @@ func ApplyRemovals(ctx workflow.Context, in ApplyRemovalsInput) (SyncResult, err
 		if _, err := bulk(ctx, "See which of them LiteLLM still misses", syncRuns.FetchProposed, run); err != nil {
 			return err
 		}
-		_, err := bulk(ctx, "Mark those unavailable", syncRuns.MergeCatalogue, run)
-		return err
+		found, err := bulk(ctx, "Mark those unavailable", syncRuns.MergeCatalogue, run)
+		if err != nil {
+			return err
+		}
+		return followModels(ctx, found)
 	})
 }

@@ -50,14 +50,19 @@ type SyncResult struct {
 }
 
 // FullSync compares what we hold with LiteLLM: the models, where LiteLLM's word counts, then the
-// users and their API keys, where ours does. Teams will be a further part. It waits for LiteLLM as
-// long as it takes, a day at most. What the guard holds back it only proposes, and users and keys
-// that differ it leaves to ReconcileUsers and ReconcileKeys, so that the run itself can end.
+// users and their API keys, where ours does. Subscriptions to models that are gone end, and come
+// back with them. Teams will be a further part. It waits for LiteLLM as long as it takes, a day at
+// most. What the guard holds back it only proposes, and users and keys that differ it leaves to
+// ReconcileUsers and ReconcileKeys, so that the run itself can end.
 func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
 	return syncRun(ctx, activities.BeginSyncRunInput{
 		Kind: models.SyncFull, Trigger: in.Trigger, Actor: in.Actor.ID, Options: in.Options,
 	}, func(ctx workflow.Context, run activities.SyncRunRef) error {
-		if err := syncModels(ctx, run); err != nil || !knows(ctx, changeSyncUsers) {
+		found, err := syncModels(ctx, run)
+		if err == nil && !in.Options.DryRun {
+			err = followModels(ctx, found)
+		}
+		if err != nil || !knows(ctx, changeSyncUsers) {
 			return err
 		}
 		if err := syncUsers(ctx, run); err != nil || !knows(ctx, changeSyncKeys) {
@@ -68,13 +73,23 @@ func FullSync(ctx workflow.Context, in FullSyncInput) (SyncResult, error) {
 }
 
 // syncModels reads LiteLLM's model list, then compares and merges it in one transaction.
-func syncModels(ctx workflow.Context, run activities.SyncRunRef) error {
+func syncModels(ctx workflow.Context, run activities.SyncRunRef) (models.SyncCounts, error) {
 	fetched, err := bulk(ctx, "Read LiteLLM's model list", syncRuns.FetchCatalogue, run)
 	if err != nil {
-		return err
+		return models.SyncCounts{}, err
 	}
 	workflow.SetCurrentDetails(ctx, mergingDetails(fetched))
-	_, err = bulk(ctx, "Compare it with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
+	return bulk(ctx, "Compare it with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
+}
+
+// followModels moves the subscriptions to what a merge found gone, or back. Should the run die
+// before, the sweep does it.
+func followModels(ctx workflow.Context, found models.SyncCounts) error {
+	if found.Gone+found.Returned == 0 || !knows(ctx, changeSyncCascades) {
+		return nil
+	}
+	workflow.SetCurrentDetails(ctx, followingModelsDetails(found))
+	_, _, err := cascadeModels(ctx)
 	return err
 }
 

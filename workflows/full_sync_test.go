@@ -23,12 +23,12 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	t.Helper()
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestWorkflowEnvironment()
-	env.RegisterWorkflow(workflows.FullSync)
-	env.RegisterWorkflow(workflows.ApplyRemovals)
-	env.RegisterWorkflow(workflows.ReconcileUser)
-	env.RegisterWorkflow(workflows.ReconcileUsers)
-	env.RegisterWorkflow(workflows.ReconcileKey)
-	env.RegisterWorkflow(workflows.ReconcileKeys)
+	for _, wf := range []any{
+		workflows.FullSync, workflows.ApplyRemovals, workflows.RefreshModel, workflows.ReconcileUser, workflows.ReconcileUsers,
+		workflows.ReconcileKey, workflows.ReconcileKeys, workflows.ProvisionSubscription, workflows.EndSubscription, workflows.RestoreSubscription,
+	} {
+		env.RegisterWorkflow(wf)
+	}
 	env.SetTestTimeout(10 * time.Second)
 	t.Cleanup(func() { env.AssertExpectations(t) })
 	return env
@@ -96,6 +96,32 @@ func TestFullSyncFromBeforeUsers(t *testing.T) {
 	env.ExecuteWorkflow(workflows.FullSync, in)
 
 	require.NoError(t, env.GetWorkflowError())
+}
+
+// What a sync finds gone, or back, moves subscriptions before users are compared; their keys follow
+// by runs that outlive it. A dry run moves nothing.
+func TestFullSyncMovesSubscriptions(t *testing.T) {
+	gone, back := activities.CascadeRef{ID: uuid.New(), Generation: 1}, activities.CascadeRef{ID: uuid.New(), Generation: 2}
+	for _, dry := range []bool{false, true} {
+		env, in := environment(t), in
+		in.Options.DryRun = dry
+		env.OnActivity(runs.BeginSyncRun, mock.Anything, mock.Anything).Return(nil).Once()
+		env.OnActivity(runs.FetchCatalogue, mock.Anything, mock.Anything).Return(activities.FetchResult{Deployments: 25, Listed: 24}, nil).Once()
+		merged := env.OnActivity(runs.MergeCatalogue, mock.Anything, mock.Anything).Return(models.SyncCounts{Gone: 1, Returned: 1}, nil).Once()
+		if !dry {
+			env.OnActivity(ripples.CascadeVanished, mock.Anything, mock.Anything).Return(activities.FoundCascades{Cascades: []activities.CascadeRef{gone}}, nil).Once().NotBefore(merged)
+			env.OnActivity(ripples.RestoreReturned, mock.Anything, mock.Anything).Return(activities.FoundCascades{Cascades: []activities.CascadeRef{back}}, nil).Once().NotBefore(merged)
+			env.OnWorkflow(workflows.EndSubscription, mock.Anything, workflows.EndSubscriptionInput{CascadeID: gone.ID}).Return(workflows.EndSubscriptionResult{}, nil).Once()
+			env.OnWorkflow(workflows.RestoreSubscription, mock.Anything, workflows.RestoreSubscriptionInput{CascadeID: back.ID}).Return(workflows.EndSubscriptionResult{}, nil).Once()
+		}
+		noUsers(env)
+		noKeys(env)
+		env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Return(done, nil).Once()
+
+		env.ExecuteWorkflow(workflows.FullSync, in)
+
+		require.NoError(t, env.GetWorkflowError())
+	}
 }
 
 // A run from before the part about keys goes on without it.

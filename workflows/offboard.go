@@ -44,8 +44,8 @@ type OffboardResult struct {
 // stays held. Another Offboard, or Reinstate, takes the place of one that is under way. The
 // kinds are those of store.DeactivateUser.
 //
-// The row is the wish: what hangs on a user (keys, subscriptions) is held between the two steps,
-// each thing by a reason of its own.
+// The row is the wish: what hangs on a user (keys, subscriptions) is held in the same transaction,
+// each thing by a reason of its own, and LiteLLM follows on his keys beside him.
 func Offboard(ctx workflow.Context, in OffboardInput) (OffboardResult, error) {
 	if err := workflow.UpsertTypedSearchAttributes(ctx, attrSubject.ValueSet(in.UserID.String())); err != nil {
 		return OffboardResult{}, err
@@ -77,7 +77,7 @@ func grace(ctx workflow.Context, d time.Duration) error {
 	return err
 }
 
-// followHolds has LiteLLM follow the row of a user whose holds changed.
+// followHolds has LiteLLM follow the row of a user whose holds changed, and on his keys.
 func followHolds(ctx workflow.Context, id uuid.UUID, now activities.UserHoldResult) (OffboardResult, error) {
 	outcome, details := "active", "**The user may sign in** and spend."
 	if len(now.Holds) > 0 {
@@ -87,9 +87,18 @@ func followHolds(ctx workflow.Context, id uuid.UUID, now activities.UserHoldResu
 		}
 		outcome, details = "held", "**The user is held back**, because of: "+strings.Join(words, ", ")+". His sessions and tokens have ended."
 	}
-	workflow.SetCurrentDetails(ctx, details+"\n\n**Waiting until LiteLLM agrees**: see the run `"+ReconcileUserInput{id}.WorkflowID()+"`.")
+	workflow.SetCurrentDetails(ctx, details+"\n\n**Waiting until LiteLLM agrees**: see the run `"+ReconcileUserInput{id}.WorkflowID()+"`, and those of his keys.")
 	res := OffboardResult{Holds: now.Holds}
+	keys, settled := workflow.NewFuture(ctx)
+	if knows(ctx, changeHoldCascades) {
+		workflow.Go(ctx, func(ctx workflow.Context) { settled.SetError(followCascades(ctx, id)) })
+	} else {
+		settled.SetValue(nil)
+	}
 	followed, err := followUser(ctx, id)
+	if err == nil {
+		err = keys.Get(ctx, nil)
+	}
 	if err != nil {
 		workflow.SetCurrentDetails(ctx, details+"\n\nLiteLLM was not seen to agree: "+escape(kinded(err).Message)+".")
 		return res, err

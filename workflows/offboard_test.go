@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/litemaas/litemaas/activities"
@@ -19,6 +20,11 @@ import (
 // leaving is a user who leaves.
 func leaving(grace time.Duration) workflows.OffboardInput {
 	return workflows.OffboardInput{UserID: uuid.New(), Why: "left", Grace: grace, Actor: models.Actor{ID: "root"}}
+}
+
+// noCascades is a user on whose keys LiteLLM has nothing to follow.
+func noCascades(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(ripples.UserCascades, mock.Anything, mock.Anything).Return(activities.FoundCascades{}, nil).Once()
 }
 
 // A user keeps his access through the grace; then he is held, here and at LiteLLM, in this order.
@@ -34,6 +40,7 @@ func TestOffboard(t *testing.T) {
 				require.GreaterOrEqual(t, held, time.Duration(0))
 				return workflows.ReconcileUserResult{Status: models.UserSynced}, nil
 			}).Once()
+		noCascades(env)
 
 		env.ExecuteWorkflow(workflows.Offboard, in)
 
@@ -73,6 +80,7 @@ func TestReinstate(t *testing.T) {
 		Return(activities.UserHoldResult{}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUser, mock.Anything, mock.Anything).
 		Return(workflows.ReconcileUserResult{Status: models.UserSynced}, nil).Once().NotBefore(lift)
+	noCascades(env)
 
 	env.ExecuteWorkflow(workflows.Reinstate, in)
 
@@ -88,6 +96,41 @@ func TestOffboardTellsOfARefusal(t *testing.T) {
 	env.OnActivity(people.DeactivateUser, mock.Anything, mock.Anything).Return(activities.UserHoldResult{Holds: []models.Hold{models.HoldAdmin}}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUser, mock.Anything, mock.Anything).
 		Return(workflows.ReconcileUserResult{}, temporal.NewNonRetryableApplicationError("LiteLLM refuses it: no", string(models.Conflict), errors.New("inner"))).Once()
+	noCascades(env)
 	env.ExecuteWorkflow(workflows.Offboard, in)
 	require.ErrorContains(t, env.GetWorkflowError(), "LiteLLM refuses it: no")
+}
+
+// It has ended only when LiteLLM was seen to follow on the user's keys, too, whoever sees to that:
+// what was taken by one that is open already, what was given back by one of its own.
+func TestOffboardWaitsForTheKeys(t *testing.T) {
+	env, in := environment(t), leaving(0)
+	start := env.Now()
+	taken, given := activities.CascadeRef{ID: uuid.New(), Generation: 1}, activities.CascadeRef{ID: uuid.New(), Generation: 2}
+	env.OnActivity(people.DeactivateUser, mock.Anything, mock.Anything).Return(activities.UserHoldResult{Holds: []models.Hold{models.HoldAdmin}}, nil).Once()
+	env.OnWorkflow(workflows.ReconcileUser, mock.Anything, mock.Anything).Return(workflows.ReconcileUserResult{Status: models.UserSynced}, nil).Once()
+	for _, left := range [][]activities.CascadeRef{{taken, given}, {taken, given}, {given}, nil} {
+		env.OnActivity(ripples.UserCascades, mock.Anything, activities.UserRef{ID: in.UserID}).Return(activities.FoundCascades{Cascades: left}, nil).Once()
+	}
+	env.OnWorkflow(workflows.EndSubscription, mock.Anything, workflows.EndSubscriptionInput{CascadeID: taken.ID}).
+		Return(workflows.EndSubscriptionResult{}, errOpen).Times(2)
+	env.OnWorkflow(workflows.RestoreSubscription, mock.Anything, workflows.RestoreSubscriptionInput{CascadeID: given.ID}).
+		Return(func(ctx workflow.Context, _ workflows.RestoreSubscriptionInput) (workflows.EndSubscriptionResult, error) {
+			return workflows.EndSubscriptionResult{}, workflow.Sleep(ctx, time.Hour) // LiteLLM is away
+		}).Once()
+
+	env.ExecuteWorkflow(workflows.Offboard, in)
+
+	require.NoError(t, env.GetWorkflowError())
+	require.GreaterOrEqual(t, env.Now().Sub(start), time.Hour)
+}
+
+// A run from before keys goes on without them.
+func TestOffboardFromBeforeKeys(t *testing.T) {
+	env, in := environment(t), leaving(0)
+	env.OnGetVersion("hold-cascades", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion).Once()
+	env.OnActivity(people.DeactivateUser, mock.Anything, mock.Anything).Return(activities.UserHoldResult{Holds: []models.Hold{models.HoldAdmin}}, nil).Once()
+	env.OnWorkflow(workflows.ReconcileUser, mock.Anything, mock.Anything).Return(workflows.ReconcileUserResult{Status: models.UserSynced}, nil).Once()
+	env.ExecuteWorkflow(workflows.Offboard, in)
+	require.NoError(t, env.GetWorkflowError())
 }

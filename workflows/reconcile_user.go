@@ -77,23 +77,12 @@ func appliedDetails(a activities.ApplyUserResult) string {
 }
 
 // followUser runs ReconcileUser, and waits until LiteLLM holds what the row says. A run that is
-// open already may have begun before the row changed, so another follows it. Neither is
-// cancelled with the caller: they belong to the user.
+// open already may have begun before the row changed, so another follows it.
 func followUser(ctx workflow.Context, id uuid.UUID) (ReconcileUserResult, error) {
-	var res ReconcileUserResult
 	const longest = 10 * time.Minute
-	own, _ := workflow.NewDisconnectedContext(ctx)
 	for pause := time.Second; ; pause = min(2*pause, longest) {
-		run := launch(own, ReconcileUser, ReconcileUserInput{UserID: id})
-		if err := workflow.Await(ctx, run.IsReady); err != nil {
-			return res, err
-		}
-		err := run.Get(ctx, &res)
-		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
-			return res, err
-		}
-		err = workflow.NewTimerWithOptions(ctx, pause, workflow.TimerOptions{Summary: "Another run is at work on the user; let it end"}).Get(ctx, nil)
-		if err != nil {
+		res, ended, err := follow(ctx, ReconcileUser, ReconcileUserInput{UserID: id}, pause, "Another run is at work on the user; let it end")
+		if ended || err != nil {
 			return res, err
 		}
 	}

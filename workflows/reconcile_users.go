@@ -85,12 +85,7 @@ func settleBatch(ctx workflow.Context, page activities.UnsettledUsersResult, don
 	for _, id := range left {
 		runs = append(runs, launch(ctx, ReconcileUser, ReconcileUserInput{UserID: id}))
 	}
-	for _, run := range runs {
-		if err := begun(ctx, run); err != nil {
-			return err
-		}
-	}
-	return nil
+	return allBegun(ctx, runs)
 }
 
 func batchDetails(done ReconcileUsersResult) string {

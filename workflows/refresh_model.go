@@ -33,7 +33,10 @@ func RefreshModel(ctx workflow.Context, in RefreshModelInput) (SyncResult, error
 		if _, err := bulk(ctx, "Read LiteLLM's entries for "+in.ModelID, syncRuns.FetchModel, run); err != nil {
 			return err
 		}
-		_, err := bulk(ctx, "Compare them with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
-		return err
+		found, err := bulk(ctx, "Compare them with the catalogue, and write what differs", syncRuns.MergeCatalogue, run)
+		if err != nil {
+			return err
+		}
+		return followModels(ctx, found)
 	})
 }

@@ -32,7 +32,7 @@ func (ReinstateInput) overrules() {}
 // has LiteLLM follow. While there are other reasons the user still may do nothing. The sessions
 // that ended do not come back: he signs in. The kinds are those of store.ReinstateUser.
 //
-// What Offboard held with the user (keys, subscriptions) is given back between the two steps.
+// What Offboard held with the user (keys, subscriptions) is given back in the same transaction.
 func Reinstate(ctx workflow.Context, in ReinstateInput) (OffboardResult, error) {
 	if err := workflow.UpsertTypedSearchAttributes(ctx, attrSubject.ValueSet(in.UserID.String())); err != nil {
 		return OffboardResult{}, err

@@ -19,6 +19,11 @@ func mergingDetails(f activities.FetchResult) string {
 	return fmt.Sprintf("LiteLLM lists **%d models** in %d deployments.\n\n**Comparing them with the catalogue.**", f.Listed, f.Deployments)
 }
 
+func followingModelsDetails(c models.SyncCounts) string {
+	return fmt.Sprintf("The catalogue is up to date: %d models are gone, %d are back.\n\n**Moving the subscriptions to them.** Their keys follow by runs of their own, `end-subscription/…` and `restore-subscription/…`.",
+		c.Gone, c.Returned)
+}
+
 const fetchingUsersDetails = "The catalogue is up to date.\n\n**Reading LiteLLM's users.**"
 
 func comparingUsersDetails(f activities.FetchUsersResult) string {

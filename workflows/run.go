@@ -14,14 +14,16 @@ import (
 // The activities, as nil pointers: workflows only need their names. The worker holds the
 // real ones.
 var (
-	syncRuns  *activities.SyncRuns
-	proposals *activities.Proposals
-	schedules *activities.Schedules
-	probes    *activities.Probes
-	users     *activities.Users
-	keys      *activities.Keys
-	sessions  *activities.Sessions
-	auditLog  *activities.AuditLog
+	syncRuns      *activities.SyncRuns
+	proposals     *activities.Proposals
+	schedules     *activities.Schedules
+	probes        *activities.Probes
+	users         *activities.Users
+	subscriptions *activities.Subscriptions
+	cascades      *activities.Cascades
+	keys          *activities.Keys
+	sessions      *activities.Sessions
+	auditLog      *activities.AuditLog
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

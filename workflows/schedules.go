@@ -21,6 +21,7 @@ type Scheduler interface {
 
 const (
 	sweepEvery  = time.Minute // how soon a wish that nobody follows is found
+	expireEvery = time.Minute // how late a subscription may expire
 	cleanEvery  = time.Hour
 	cleanJitter = 5 * time.Minute // not all that the clock does is done on the hour
 )
@@ -28,6 +29,11 @@ const (
 // ApplySweepSchedule makes Temporal sweep once a minute.
 func ApplySweepSchedule(ctx context.Context, c Scheduler) error {
 	return apply(ctx, c, schedule(sweepEvery, 0, Sweep, SweepInput{}))
+}
+
+// ApplyExpireSchedule makes Temporal do once a minute what is due to subscriptions.
+func ApplyExpireSchedule(ctx context.Context, c Scheduler) error {
+	return apply(ctx, c, schedule(expireEvery, 0, Expire, ExpireInput{}))
 }
 
 // ApplyCleanSchedule makes Temporal clean once an hour.

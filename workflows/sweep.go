@@ -26,6 +26,9 @@ type SweepResult struct {
 	Lapsed    int  // proposals that nobody answered in time
 	Removals  int  // approved proposals started again
 	Users     bool // users were waiting, and are followed now
+	Wanted    int  // subscriptions that are provisioned again
+	Moved     int  // subscriptions to models that are gone, or back
+	Cascades  int  // that are followed again
 	Keys      bool // API keys were
 	Schedule  bool // the sync schedule had to be told to Temporal
 }
@@ -56,6 +59,11 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 			return res, err
 		}
 	}
+	if knows(ctx, changeSweepSubscriptions) {
+		if err := sweepSubscriptions(ctx, &res); err != nil {
+			return res, err
+		}
+	}
 	if res.Reachable && knows(ctx, changeSweepKeys) {
 		if res.Keys, err = sweepKeys(ctx); err != nil {
 			return res, err
@@ -63,9 +71,14 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 	}
 	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t.",
-		res.Reachable, res.Lapsed, res.Removals, res.Users, res.Keys))
+	workflow.SetCurrentDetails(ctx, sweepDetails(res))
 	return res, err
+}
+
+func sweepDetails(r SweepResult) string {
+	return fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t.\n\n"+
+		"Subscriptions that are provisioned: %d; that models took along, or gave back: %d. Cascades that are followed: %d.",
+		r.Reachable, r.Lapsed, r.Removals, r.Users, r.Keys, r.Wanted, r.Moved, r.Cascades)
 }
 
 // sweepUsers starts ReconcileUsers if there is anybody for it.
@@ -84,6 +97,38 @@ func sweepKeys(ctx workflow.Context) (bool, error) {
 		return false, err
 	}
 	return true, begin(ctx, ReconcileKeys, ReconcileKeysInput{})
+}
+
+// sweptAtOnce is how many runs one sweep starts of a kind; the next one starts more.
+const sweptAtOnce = 200
+
+// sweepSubscriptions provisions what is wanted, moves what a sync that died left where it was,
+// and starts the cascades that wait for LiteLLM.
+func sweepSubscriptions(ctx workflow.Context, res *SweepResult) error {
+	wanted, err := local(ctx, "Find subscriptions that nobody provisions", subscriptions.UnprovisionedSubscriptions,
+		activities.UnprovisionedSubscriptionsInput{Limit: sweptAtOnce})
+	if err != nil {
+		return err
+	}
+	res.Wanted = len(wanted.IDs)
+	var runs []workflow.ChildWorkflowFuture
+	for _, id := range wanted.IDs {
+		runs = append(runs, launch(ctx, ProvisionSubscription, ProvisionSubscriptionInput{SubscriptionID: id, Actor: models.System("Sweep")}))
+	}
+	if err := allBegun(ctx, runs); err != nil {
+		return err
+	}
+	ended, restored, err := cascadeModels(ctx)
+	res.Moved = ended + restored
+	if err != nil || !res.Reachable {
+		return err
+	}
+	left, err := local(ctx, "Find cascades that nobody follows", cascades.UnsettledCascades, activities.UnsettledCascadesInput{Limit: sweptAtOnce})
+	if err != nil {
+		return err
+	}
+	res.Cascades = len(left.Cascades)
+	return startCascades(ctx, left.Cascades)
 }
 
 // begin starts wf as a child that outlives its parent, unless it runs already.
@@ -108,4 +153,14 @@ func begun(ctx workflow.Context, run workflow.ChildWorkflowFuture) error {
 		return nil
 	}
 	return err
+}
+
+// allBegun is begun for many.
+func allBegun(ctx workflow.Context, runs []workflow.ChildWorkflowFuture) error {
+	for _, run := range runs {
+		if err := begun(ctx, run); err != nil {
+			return err
+		}
+	}
+	return nil
 }

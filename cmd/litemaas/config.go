@@ -34,6 +34,8 @@ type config struct {
 	Users       usersConfig     `mapstructure:"users"`
 	Audit       auditConfig     `mapstructure:"audit"`
 
+	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
+
 	values map[string]value // by key: what was read, and where
 }
 
@@ -79,6 +81,12 @@ func (c syncConfig) schedule() models.SyncSchedule {
 		s.Paused, s.Note = true, "sync.auto is false in the configuration"
 	}
 	return s
+}
+
+type subscriptionsConfig struct {
+	RemindAfter     time.Duration `mapstructure:"remind_after"`
+	LapseAfter      time.Duration `mapstructure:"lapse_after"`
+	CatalogueMaxAge time.Duration `mapstructure:"catalogue_max_age"`
 }
 
 // configured reports whether the file, the environment or a flag sets the key.

@@ -146,6 +146,13 @@ var settings = []setting{
 	{key: "users.tpm_limit", def: "100000", kind: limit, aliases: []alias{{"DEFAULT_USER_TPM_LIMIT", nil}}, what: "How many tokens a minute a new user has there."},
 	{key: "users.rpm_limit", def: "120", kind: limit, aliases: []alias{{"DEFAULT_USER_RPM_LIMIT", nil}}, what: "And how many requests."},
 
+	{key: "subscriptions.remind_after", def: "72h", kind: duration(minute, 365*day), what: "How long a request for a restricted model waits before approvers are reminded of it …"},
+	{key: "subscriptions.lapse_after", def: "720h", kind: duration(minute, 3650*day), what: "… and how long before it lapses."},
+	{
+		key: "subscriptions.catalogue_max_age", def: "5m", kind: duration(minute, 30*day),
+		what: "How old what we know of a model may be when somebody subscribes to it, before LiteLLM is asked again.",
+	},
+
 	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},

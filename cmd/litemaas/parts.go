@@ -72,9 +72,14 @@ func (p *parts) worker() worker.Worker {
 		Proposals: &activities.Proposals{Store: p.store},
 		Probes:    &activities.Probes{Store: p.store, Proxy: p.proxy},
 		Users:     &activities.Users{Store: p.store, Proxy: p.proxy},
-		Keys:      &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer},
-		Sessions:  &activities.Sessions{Store: p.store, Keep: keepSessions},
-		AuditLog:  &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
+		Subscriptions: &activities.Subscriptions{
+			Store: p.store, CatalogueMaxAge: p.config.Subscriptions.CatalogueMaxAge,
+			RemindAfter: p.config.Subscriptions.RemindAfter, LapseAfter: p.config.Subscriptions.LapseAfter,
+		},
+		Cascades: &activities.Cascades{Store: p.store},
+		Keys:     &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer},
+		Sessions: &activities.Sessions{Store: p.store, Keep: keepSessions},
+		AuditLog: &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

@@ -52,6 +52,7 @@ func benchSync(b *testing.B, w io.Writer, n int) {
 			Store: db, Proxy: client, Guard: models.Guard{MaxRemovedPercent: 20, MinRemoved: 3}, ProposalTTL: time.Hour, Retention: time.Hour,
 		},
 		Proposals: &activities.Proposals{Store: db}, Probes: &activities.Probes{Store: db, Proxy: client}, Schedules: &activities.Schedules{Store: db},
+		Cascades: &activities.Cascades{Store: db},
 	})
 	require.NoError(b, worker.Start())
 	defer worker.Stop()
