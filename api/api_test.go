@@ -122,7 +122,13 @@ func (s system) by(t *testing.T, who, method, path, body string) reply {
 // LiteLLM in memory.
 func running(t *testing.T) (system, *litellmtest.Proxy, client.Client) {
 	t.Helper()
-	db, c := storetest.New(t), temporaltest.New(t)
+	return runningOn(t, storetest.New(t))
+}
+
+// runningOn is running on that database.
+func runningOn(t *testing.T, db *store.Store) (system, *litellmtest.Proxy, client.Client) {
+	t.Helper()
+	c := temporaltest.New(t)
 	proxy, llm := litellmtest.New(t)
 	require.NoError(t, db.SeedSyncSchedule(t.Context(), models.SyncSchedule{Interval: time.Hour}))
 	w := temporal.NewWorker(c, temporal.Activities{

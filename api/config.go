@@ -58,6 +58,9 @@ type currency struct {
 	Name   string `json:"name" example:"US Dollar"`
 }
 
+// dollars are what LiteLLM counts in.
+var dollars = currency{Code: "USD", Symbol: "$", Name: "US Dollar"}
+
 // usageCacheTTL is how long the web UI may keep today's usage, in minutes.
 const usageCacheTTL = 5
 
@@ -73,7 +76,7 @@ func (s *Server) getConfig(context.Context, *struct{}) (*configResponse, error) 
 		out.Body.AuthMode = auth.ProviderMock
 	}
 	out.Body.UsageCacheTTLMinutes = usageCacheTTL
-	out.Body.Currency = currency{Code: "USD", Symbol: "$", Name: "US Dollar"} // what LiteLLM counts in
+	out.Body.Currency = dollars
 	return out, nil
 }
 

@@ -212,8 +212,7 @@ type validateModelsResponse struct {
 	}
 }
 
-// validateModels says what the catalogue lacks. Subscriptions there are none yet, and so none
-// without a model.
+// validateModels says what the catalogue lacks, and who wants what it lacks.
 func (s *Server) validateModels(ctx context.Context, _ *struct{}) (*validateModelsResponse, error) {
 	stats, err := s.Store.CatalogueStats(ctx)
 	if err != nil {
@@ -221,6 +220,9 @@ func (s *Server) validateModels(ctx context.Context, _ *struct{}) (*validateMode
 	}
 	out := &validateModelsResponse{}
 	if out.Body.InvalidModels, err = s.Store.IncompleteLLMs(ctx); err != nil {
+		return nil, err
+	}
+	if out.Body.OrphanedSubscriptions, err = s.Store.OrphanedSubscriptions(ctx); err != nil {
 		return nil, err
 	}
 	out.Body.ValidModels = stats.Available - len(out.Body.InvalidModels)

@@ -152,6 +152,11 @@ func TestSyncStatsAndValidate(t *testing.T) {
 	require.Len(t, rep.at("invalidModels"), 5)
 	require.NotContains(t, rep.at("invalidModels"), "gpt-4.1")
 	require.EqualValues(t, 0, rep.at("orphanedSubscriptions"))
+	s.as(t, "ada", user)
+	_, err := s.Store.RequestSubscription(t.Context(), store.NewSubscription{UserID: s.user(t, "ada").ID, ModelID: "gpt-4.1"}, models.System("test"))
+	require.NoError(t, err)
+	s.fill(t, some(t)[1:]...)
+	require.EqualValues(t, 1, s.get(t, "/api/v1/models/validate").at("orphanedSubscriptions"))
 }
 
 // The health of syncs has everything that an operator wants to know at once.
@@ -184,11 +189,12 @@ func TestSyncHealth(t *testing.T) {
 func TestReadsNeedNoLiteLLM(t *testing.T) {
 	s, proxy, _ := running(t)
 	run := s.call(t, http.MethodPost, "/api/v1/models/sync", "{}").is(http.StatusOK)
+	who := s.as(t, "ada", admin)
+	sub := s.by(t, who, http.MethodPost, "/api/v1/subscriptions", `{"modelId": "gpt-4o"}`).is(http.StatusCreated)
 	s.down(t)
 	proxy.Inject(litellmtest.Fault{Kind: litellmtest.FaultCut})
 	before := len(proxy.Requests())
-	who := s.as(t, "ada", admin)
-	fill := strings.NewReplacer("runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
+	fill := strings.NewReplacer("subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
 		":id", "gpt-4o", ":file", "swagger-ui.css")
 	for line := range access {
 		if path, ok := strings.CutPrefix(line, "GET "); ok && path != "/api/auth/callback" {

@@ -88,18 +88,24 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			rep := s.call(t, tc.method, tc.path, tc.body, "Authorization", strings.TrimSpace("Bearer "+tc.key)).is(tc.status)
-			for name := range strings.FieldsSeq(tc.names) {
-				parent, last := "", name
-				if i := strings.LastIndex(name, "."); i >= 0 {
-					parent, last = name[:i], name[i+1:]
-				}
-				object := rep.body()
-				if parent != "" {
-					object, _ = rep.at(parent).(map[string]any)
-				}
-				require.Contains(t, object, last, "%s in %s", name, rep.Body)
-			}
+			rep.names(tc.names)
 		})
+	}
+}
+
+// names requires that the answer has all of these names.
+func (r reply) names(names string) {
+	r.t.Helper()
+	for name := range strings.FieldsSeq(names) {
+		parent, last := "", name
+		if i := strings.LastIndex(name, "."); i >= 0 {
+			parent, last = name[:i], name[i+1:]
+		}
+		object := r.body()
+		if parent != "" {
+			object, _ = r.at(parent).(map[string]any)
+		}
+		require.Contains(r.t, object, last, "%s in %s", name, r.Body)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 // request is what we know of a request beside what its handler is given.
 type request struct {
 	id      string
+	at      time.Time  // when it came
 	ip      netip.Addr // of the caller; not valid where there is none, as on a socket of Unix
 	secure  bool       // the caller sent it by TLS, if only as far as a trusted proxy
 	caller  caller
@@ -75,7 +76,8 @@ const idHeader = "X-Request-Id"
 // and writes its line into the log.
 func frame(m *meter, trusted proxies) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		start, req := time.Now(), &request{id: c.GetHeader(idHeader)}
+		start := time.Now()
+		req := &request{id: c.GetHeader(idHeader), at: start}
 		if !saneID.MatchString(req.id) {
 			req.id = rand.Text()
 		}

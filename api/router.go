@@ -90,8 +90,8 @@ func (r *router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	r.engine.ServeHTTP(w, req)
 }
 
-// modelsPath begins the paths that may end in the name of a model.
-const modelsPath = "/api/v1/models/"
+// modelsPaths begin the paths that may end in the name of a model.
+var modelsPaths = []string{"/api/v1/models/", "/api/v1/admin/models/"}
 
 // canonical makes one segment of a model's name, however its slashes are written, unless the
 // path is one of ours; it drops a slash at the end.
@@ -99,12 +99,14 @@ func (r *router) canonical(method, path string) string {
 	if len(path) > 1 {
 		path = strings.TrimSuffix(path, "/")
 	}
-	if name, ok := strings.CutPrefix(path, modelsPath); ok && strings.Contains(name, "/") && !r.fixed[method+" "+path] {
-		action := ""
-		if before, ok := strings.CutSuffix(name, "/refresh"); ok && method == http.MethodPost {
-			name, action = before, "/refresh"
+	for _, begin := range modelsPaths {
+		if name, ok := strings.CutPrefix(path, begin); ok && strings.Contains(name, "/") && !r.fixed[method+" "+path] {
+			action := ""
+			if before, ok := strings.CutSuffix(name, "/refresh"); ok && method == http.MethodPost {
+				name, action = before, "/refresh"
+			}
+			path = begin + strings.ReplaceAll(name, "/", "%2F") + action
 		}
-		path = modelsPath + strings.ReplaceAll(name, "/", "%2F") + action
 	}
 	return strings.ReplaceAll(path, "+", "%2B") // Gin would make a space of it
 }
@@ -140,6 +142,9 @@ var (
 
 // may is for those with a permission.
 func may(do models.Permission) endpoint { return endpoint{access: access{need: do}} }
+
+// own is for users with a permission, about what is theirs.
+func own(do models.Permission) endpoint { return endpoint{access: access{account: true, need: do}} }
 
 func (e endpoint) get(path, id, summary string) endpoint {
 	return e.at(http.MethodGet, path, id, summary)

@@ -3,6 +3,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -44,6 +45,7 @@ func (s *Server) router() *router {
 	r := newRouter(s, m)
 	s.routes(r, m)
 	s.peopleRoutes(r)
+	s.subscriptionRoutes(r)
 	r.document()
 	return r
 }
@@ -55,7 +57,8 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API, with peopleRoutes: every route, and who may call it.
+// routes is the index of the API, with peopleRoutes and subscriptionRoutes: every route, and who
+// may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
@@ -112,7 +115,7 @@ func route[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*O
 		return out, nil
 	})
 	for _, status := range e.others {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: op.Responses["200"].Content}
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: op.Responses[strconv.Itoa(cmp.Or(e.status, http.StatusOK))].Content}
 	}
 }
 
