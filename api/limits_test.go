@@ -146,7 +146,7 @@ func TestTeamsAreCounted(t *testing.T) {
 func TestNotCounted(t *testing.T) {
 	s, _ := limited(t, "")
 	for _, path := range []string{
-		"/api/v1/config", "/api/v1/config/admin-analytics", "/api/v1/health", "/api/v1/health/live", "/health", "/health/live", "/health/ready", "/health/metrics",
+		"/api/v1/config", "/api/v1/config/admin-analytics", keyDefaultsPath, "/api/v1/health", "/api/v1/health/live", "/health", "/health/live", "/health/ready", "/health/metrics",
 	} {
 		for range 10 {
 			rep := s.call(t, http.MethodGet, path, "", "Authorization", "").is(http.StatusOK)

@@ -17,6 +17,8 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 		"supportsParallelFunctionCalling supportsToolChoice supportsChat supportsEmbeddings supportsTokenize supportsConvert restrictedAccess"
 	const list = "pagination.page pagination.limit pagination.total pagination.totalPages"
 	const failure = "error.code error.message error.statusCode error.details.suggestion error.requestId error.timestamp"
+	const keyDefaults = "defaults.maxBudget defaults.tpmLimit defaults.rpmLimit defaults.budgetDuration defaults.softBudget defaults.expirationDays " +
+		"maximums.maxBudget maximums.tpmLimit maximums.rpmLimit maximums.expirationDays"
 	ada := strings.TrimPrefix(s.as(t, "ada@example.com", user), "Bearer ")
 	for _, tc := range []struct {
 		name, method, path, body, key string
@@ -39,6 +41,10 @@ func TestAnswersAreLiteMaaSs(t *testing.T) {
 			"pagination.defaultPageSize pagination.maxPageSize pagination.minPageSize topLimits.users topLimits.models topLimits.providers " +
 				"dateRangeLimits.maxAnalyticsDays dateRangeLimits.maxExportDays warnings.largeDateRangeDays trends.calculationPrecision export.maxRows",
 		},
+		{"config.api-key-defaults", "GET", "/api/v1/config/api-key-defaults", "", "", 200, keyDefaults},
+		{"admin.settings.api-key-defaults.get", "GET", "/api/v1/admin/settings/api-key-defaults", "", adminKey, 200, keyDefaults},
+		{"admin.settings.api-key-defaults.reset", "PUT", "/api/v1/admin/settings/api-key-defaults", `{"defaults":{},"maximums":{}}`, adminKey, 200, keyDefaults},
+		{"admin.settings.api-key-defaults.default-over-max400", "PUT", "/api/v1/admin/settings/api-key-defaults", `{"defaults":{"maxBudget":1000},"maximums":{"maxBudget":100}}`, adminKey, 400, failure},
 		{"models.health", "GET", "/api/v1/models/health", "", "", 200, "status lastSync modelsCount litellmConnected issues"},
 		{"models.list", "GET", "/api/v1/models", "", "", 200, "data " + list},
 		{"models.list.page2", "GET", "/api/v1/models?page=2&limit=5", "", "", 200, "data.0.id " + list},

@@ -52,4 +52,6 @@ func (s *Server) peopleRoutes(r *router) {
 	route(r, may("admin:audit").get("/api/v1/admin/audit/categories", "listAuditCategories", "List what it was done to"), s.listAuditCategories)
 	route(r, may("admin:audit").limited(classExport).get("/api/v1/admin/audit/export", "exportAudit", "Export the audit log"), s.exportAudit)
 	route(r, may("admin:usage").get("/api/v1/admin/auth/info", "authInfo", "See how people sign in"), s.authInfo)
+	route(r, may("admin:users").get("/api/v1/admin/settings/api-key-defaults", "getKeySettings", "Read what new API keys get, and what bounds them"), s.getKeyDefaults)
+	route(r, may("admin:users:write").put("/api/v1/admin/settings/api-key-defaults", "setKeySettings", "Set what new API keys get, and what bounds them"), s.setKeyDefaults)
 }

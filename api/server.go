@@ -63,6 +63,7 @@ func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)
 	route(r, public.limited(free).get("/api/v1/config/admin-analytics", "getAnalyticsConfig", "Read the bounds of the analytics pages"), s.getAnalyticsConfig)
+	route(r, public.limited(free).get("/api/v1/config/api-key-defaults", "getKeyDefaults", "Read what new API keys get, and what bounds them"), s.getKeyDefaults)
 
 	for _, at := range []endpoint{public.limited(free).under("/api/v1"), public.limited(free).under("").hidden()} { // the second for probes and Prometheus
 		route(r, at.get("/health", "health", "See how the system is").or(http.StatusServiceUnavailable), s.health)

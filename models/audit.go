@@ -32,6 +32,7 @@ const (
 	AuditSessionRevoke AuditAction = "SESSION_REVOKE"
 	AuditKeyRotate     AuditAction = "SIGNING_KEY_ROTATE"
 	AuditKeyRevoke     AuditAction = "SIGNING_KEY_REVOKE"
+	AuditReseal        AuditAction = "SECRETS_RESEAL" // what an old key of the keyset sealed was sealed anew
 
 	AuditUserCreate     AuditAction = "USER_CREATE"
 	AuditUserLink       AuditAction = "USER_LINK" // an account was tied to another identity

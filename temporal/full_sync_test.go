@@ -59,6 +59,8 @@ func start(t *testing.T) system {
 		Cascades: &activities.Cascades{Store: s.store},
 		Sessions: &activities.Sessions{Store: s.store, Keep: time.Hour},
 		AuditLog: &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
+
+		SealedValues: &activities.SealedValues{Store: s.store, Keys: storetest.Keyring{"key2", "key1"}},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

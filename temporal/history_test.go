@@ -207,6 +207,7 @@ func (s system) record(t *testing.T, name, workflowID, runID string) string {
 	text := readable(t, raw)
 	require.NotContains(t, text, litellmtest.MasterKey, "no credential")
 	require.NotContains(t, text, "@example.com", "nobody's address")
+	require.NotContains(t, text, "hush", "nothing that is sealed")
 	raw = machine.ReplaceAll(raw, []byte(`"$1": "worker"`))
 	file := filepath.Join("testdata/history", name+".json")
 	if _, err := os.Stat(file); *update && errors.Is(err, fs.ErrNotExist) {

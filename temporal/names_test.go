@@ -21,21 +21,23 @@ func TestRegisteredNames(t *testing.T) {
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
-		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{},
+		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "FullSync", "Offboard", "ProvisionSubscription", "ReconcileKey",
-		"ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "RestoreSubscription", "Sweep",
+		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "FullSync", "Offboard", "ProvisionSubscription",
+		"ReconcileKey", "ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets",
+		"RestoreSubscription", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
-		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "BeginSyncRun", "CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers",
-		"CompleteSyncRun", "DeactivateUser", "DropAudit", "DueProposals", "ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun",
-		"FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "LapseRequests", "MergeCatalogue",
-		"NoticeExpiry", "ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM",
-		"ProvisionSubscription", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResetQuotas", "RestoreReturned",
-		"TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers", "UserCascades",
+		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun", "CascadeKeys", "CascadeVanished",
+		"CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed", "DeactivateUser", "DropAudit", "DueProposals",
+		"ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel",
+		"FetchProposed", "FetchUsers", "LapseRequests", "MergeCatalogue", "NoticeExpiry", "ObserveCascade", "ObserveKey",
+		"ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription", "RefuseSubscription",
+		"ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "TellSyncSchedule",
+		"UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

@@ -23,6 +23,7 @@ type Activities struct {
 	Keys          *activities.Keys
 	Sessions      *activities.Sessions
 	AuditLog      *activities.AuditLog
+	SealedValues  *activities.SealedValues
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -56,6 +57,7 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.RestoreSubscription)
 	r.RegisterWorkflow(workflows.Expire)
 	r.RegisterWorkflow(workflows.Clean)
+	r.RegisterWorkflow(workflows.ResealSecrets)
 }
 
 func registerActivities(r worker.ActivityRegistry, a Activities) {
@@ -69,4 +71,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Keys)
 	r.RegisterActivity(a.Sessions)
 	r.RegisterActivity(a.AuditLog)
+	r.RegisterActivity(a.SealedValues)
 }

@@ -24,6 +24,7 @@ var (
 	keys          *activities.Keys
 	sessions      *activities.Sessions
 	auditLog      *activities.AuditLog
+	sealedValues  *activities.SealedValues
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

@@ -85,7 +85,7 @@ func inSection(section string, err error) error {
 }
 
 // sealer seals by the keyset; without one it refuses to.
-func (c secretsConfig) sealer() (models.Sealer, error) {
+func (c secretsConfig) sealer() (models.Keyring, error) {
 	switch {
 	case !c.Keyset.IsZero():
 		s, err := keyset.Parse(c.Keyset)
@@ -111,6 +111,7 @@ var errNoKeyset = models.Errorf(models.Internal, "secrets.keyset is not set")
 
 func (noKeyset) Seal([]byte, []byte) ([]byte, error) { return nil, errNoKeyset }
 func (noKeyset) Open([]byte, []byte) ([]byte, error) { return nil, errNoKeyset }
+func (noKeyset) Keys() []models.SealingKey           { return nil }
 
 var (
 	issuer = kind{

@@ -12,16 +12,18 @@ import (
 
 func keysetCmd() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keyset", Short: "Make the keys that seal secrets in the database", GroupID: groupHelp, Args: cobra.NoArgs,
-		Long: `Make the keys that seal what nobody may read in the database: API keys, the keys that sign
-tokens, and the tokens of the identity provider. One key of a keyset seals, all of them open.
+		Use: "keyset", Short: "Make and rotate the keys that seal secrets in the database", GroupID: groupHelp, Args: cobra.NoArgs,
+		Long: `Make and rotate the keys that seal what nobody may read in the database: API keys, the keys
+that sign tokens, the tokens of the identity provider. One key of a keyset seals, all of
+them open.
 
 Keep it as you keep passwords, and give it to every replica: secrets.keyset_file, or
-secrets.keyset. To change it, give all replicas what widen makes of it, and then what
-promote makes of that.`,
+secrets.keyset. To change it, run "litemaas keyset rotate", which says what to do next each
+time. It does what widen and promote do, which are for keysets that are kept elsewhere, and
+then seals anew what the old key sealed.`,
 		Example: `  litemaas keyset new > keyset.json
-  litemaas keyset widen < keyset.json > wider.json      # give it to all replicas
-  litemaas keyset promote < wider.json > keyset.json    # and then this`,
+  litemaas keyset rotate      # again and again, until it says that all is done
+  litemaas keyset status      # which key has sealed how much`,
 	}
 	cmd.AddCommand(
 		keysetPart("new", "Print a new keyset", "Print a new keyset, with one key.", "litemaas keyset new > keyset.json", func(*cobra.Command) (models.Secret, error) {
@@ -33,6 +35,11 @@ with the old keyset can go on: what is sealed is sealed with the old key yet.`,
 		keysetPart("promote", "Let the last key of a keyset seal", `Print the keyset of standard input with its last key as the one that seals. All replicas
 must have that key by now, or they cannot open what is sealed from then on.`,
 			"litemaas keyset promote < wider.json > keyset.json", fromInput(keyset.Promoted)),
+		keysetPart("narrow", "Drop the keys of a keyset that seal no more", `Print the keyset of standard input with no key but the one that seals. What another key sealed
+is lost with it: see first that there is nothing, by litemaas keyset status, and keep the old
+keyset for as long as you keep backups from before.`,
+			"litemaas keyset narrow < keyset.json > narrow.json", fromInput(keyset.Narrowed)),
+		rotateCmd(), keysetStatusCmd(),
 	)
 	return cmd
 }

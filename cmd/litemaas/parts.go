@@ -22,7 +22,7 @@ type parts struct {
 	config   config
 	store    *store.Store
 	proxy    *litellm.Client
-	sealer   models.Sealer
+	sealer   models.Keyring
 	redis    *redis.Client // nil: none is configured
 	temporal client.Client
 }
@@ -80,6 +80,8 @@ func (p *parts) worker() worker.Worker {
 		Keys:     &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer},
 		Sessions: &activities.Sessions{Store: p.store, Keep: keepSessions},
 		AuditLog: &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
+
+		SealedValues: &activities.SealedValues{Store: p.store, Keys: p.sealer},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

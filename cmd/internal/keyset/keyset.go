@@ -7,66 +7,33 @@ package keyset
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
-	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"github.com/litemaas/litemaas/models"
 )
 
 // Sealer seals with a keyset. It is safe for use by many goroutines.
-type Sealer struct{ aead tink.AEAD }
+type Sealer struct {
+	aead tink.AEAD
+	keys []models.SealingKey
+}
 
-var _ models.Sealer = (*Sealer)(nil)
+var _ models.Keyring = (*Sealer)(nil)
 
 // New draws a keyset of one key.
 func New() (models.Secret, error) {
 	h, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return models.Secret{}, err
-	}
-	return write(h)
-}
-
-// Widened returns the keyset with a further key, which opens only. To rotate a keyset, give all
-// replicas this first, and then what Promoted makes of it.
-func Widened(text models.Secret) (models.Secret, error) {
-	h, err := read(text)
-	if err != nil {
-		return models.Secret{}, err
-	}
-	m := keyset.NewManagerFromHandle(h)
-	if _, err := m.Add(aead.AES256GCMKeyTemplate()); err != nil {
-		return models.Secret{}, err
-	}
-	return managed(m)
-}
-
-// Promoted returns the keyset with its last key as the one that seals.
-func Promoted(text models.Secret) (models.Secret, error) {
-	h, err := read(text)
-	if err != nil {
-		return models.Secret{}, err
-	}
-	last, err := h.Entry(h.Len() - 1)
-	if err != nil {
-		return models.Secret{}, err
-	}
-	m := keyset.NewManagerFromHandle(h)
-	if err := m.SetPrimary(last.KeyID()); err != nil {
-		return models.Secret{}, err
-	}
-	return managed(m)
-}
-
-func managed(m *keyset.Manager) (models.Secret, error) {
-	h, err := m.Handle()
 	if err != nil {
 		return models.Secret{}, err
 	}
@@ -83,7 +50,37 @@ func Parse(text models.Secret) (*Sealer, error) {
 	if err != nil {
 		return nil, models.Errorf(models.Invalid, "the keyset has no keys that seal")
 	}
-	return &Sealer{a}, nil
+	return &Sealer{a, keysOf(h.KeysetInfo())}, nil
+}
+
+// keysOf lists the keys that are in use, the one that seals first.
+func keysOf(info *tinkpb.KeysetInfo) []models.SealingKey {
+	var keys []models.SealingKey
+	for _, k := range info.GetKeyInfo() {
+		if k.GetStatus() != tinkpb.KeyStatusType_ENABLED {
+			continue
+		}
+		key := models.SealingKey{Name: strconv.FormatUint(uint64(k.GetKeyId()), 10), Mark: mark(k)}
+		if k.GetKeyId() == info.GetPrimaryKeyId() {
+			keys = slices.Insert(keys, 0, key)
+		} else {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// mark is how Tink begins what a key seals: a byte for the way, and the number of the key.
+func mark(k *tinkpb.KeysetInfo_KeyInfo) []byte {
+	way := byte(1)
+	switch k.GetOutputPrefixType() {
+	case tinkpb.OutputPrefixType_TINK:
+	case tinkpb.OutputPrefixType_LEGACY, tinkpb.OutputPrefixType_CRUNCHY:
+		way = 0
+	default:
+		return nil
+	}
+	return binary.BigEndian.AppendUint32([]byte{way}, k.GetKeyId())
 }
 
 // Load returns a sealer with the keyset in a file.
@@ -112,20 +109,14 @@ func create(path string) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".keyset-*") // which nobody else may read
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.WriteString(text.Reveal() + "\n")
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Link(f.Name(), path); !errors.Is(err, os.ErrExist) {
+	if err := written(path, text, os.Link); !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	return nil
 }
+
+// Keys implements models.Keyring.
+func (s *Sealer) Keys() []models.SealingKey { return s.keys }
 
 // Seal implements models.Sealer.
 func (s *Sealer) Seal(plain, associated []byte) ([]byte, error) {
