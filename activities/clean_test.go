@@ -36,6 +36,23 @@ func TestExpireSessions(t *testing.T) {
 	}
 }
 
+// Operations are forgotten a day after they were made, once.
+func TestForgetOperations(t *testing.T) {
+	url := storetest.URL(t)
+	s, err := store.Open(t.Context(), store.Config{URL: models.SecretOf(url), MaxConns: 4})
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	_, err = storetest.SQL(t, url).Exec(`
+		INSERT INTO operations (id, actor, request, request_hash, claimed_until, created_at)
+		SELECT gen_random_uuid(), 'ada', 'POST /x', '', now(), now() - hours * interval '1 hour' FROM unnest(ARRAY[1, 23, 25, 500]) hours`)
+	require.NoError(t, err)
+	for _, want := range []int{2, 0} {
+		got, err := (&activities.Operations{Store: s}).ForgetOperations(t.Context(), activities.ForgetOperationsInput{})
+		require.NoError(t, err)
+		require.Equal(t, want, got.Operations)
+	}
+}
+
 // The months to come are made once; those that are too old go once, and the chain still holds.
 func TestAuditMonths(t *testing.T) {
 	url := storetest.URL(t)

@@ -162,5 +162,5 @@ func actor(ctx context.Context) models.Actor {
 // origin is where the request of ctx comes from.
 func origin(ctx context.Context) models.Origin {
 	r := requestOf(ctx)
-	return models.Origin{IP: r.address(), UserAgent: r.agent, RequestID: r.id}
+	return models.Origin{IP: r.address(), UserAgent: r.agent, RequestID: r.id, Deed: r.deed}
 }

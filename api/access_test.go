@@ -71,6 +71,8 @@ var access = map[string]who{
 	"PUT /api/v1/sync/schedule":           admins,
 	"POST /api/v1/sync/schedule/trigger":  admins,
 	"GET /api/v1/sync/health":             admins,
+	"GET /api/v1/operations":              somebody,
+	"GET /api/v1/operations/:id":          somebody,
 	"GET /health":                         everybody,
 	"GET /health/live":                    everybody,
 	"GET /health/ready":                   everybody,
@@ -218,7 +220,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	s := idle(t)
 	s.audits(t)
 	s.fill(t, some(t)...)
-	fill := strings.NewReplacer("subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
+	fill := strings.NewReplacer("operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
 		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
 	for _, r := range api.Routes(s.Server) {

@@ -143,7 +143,7 @@ func runningOn(t *testing.T, db *store.Store) (system, *litellmtest.Proxy, clien
 			Store: db, CatalogueMaxAge: 5 * time.Minute, RemindAfter: 72 * time.Hour, LapseAfter: 720 * time.Hour,
 		},
 		Cascades: &activities.Cascades{Store: db},
-		Sessions: &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db},
+		Sessions: &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db}, Operations: &activities.Operations{Store: db},
 		Schedules: &activities.Schedules{Store: db, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, c.ScheduleClient(), to)
 		}},

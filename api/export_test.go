@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
 
 	"github.com/litemaas/litemaas/api/ratelimit"
 )
@@ -48,3 +49,24 @@ func WithRoute(s *Server, of string) http.Handler {
 func Origin(r *http.Request, trusted ...netip.Prefix) (netip.Addr, bool) {
 	return proxies(trusted).origin(r)
 }
+
+// WithMutation is the handler of a server that has one more route, POST /api/v1/tries, for who
+// may do everything.
+func WithMutation(s *Server, do func(context.Context) (string, error)) http.Handler {
+	r := s.router()
+	type tried struct {
+		Body struct {
+			Said string `json:"said"`
+		}
+	}
+	route(r, may("admin:system").post("/api/v1/tries", "try", "Try something"), func(ctx context.Context, _ *struct{}) (*tried, error) {
+		said, err := do(ctx)
+		out := &tried{}
+		out.Body.Said = said
+		return out, err
+	})
+	return r
+}
+
+// Operation is the operation that the request of ctx carries out.
+func Operation(ctx context.Context) uuid.UUID { return requestOf(ctx).deed.Operation }

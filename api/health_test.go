@@ -188,13 +188,14 @@ func TestSyncHealth(t *testing.T) {
 // With LiteLLM down every GET answers as ever, and nobody asks LiteLLM.
 func TestReadsNeedNoLiteLLM(t *testing.T) {
 	s, proxy, _ := running(t)
-	run := s.call(t, http.MethodPost, "/api/v1/models/sync", "{}").is(http.StatusOK)
+	run := s.keyed(t, "k", http.MethodPost, "/api/v1/models/sync", "{}").is(http.StatusOK)
+	op := s.get(t, "/api/v1/operations").at("data.0.id").(string)
 	who := s.as(t, "ada", admin)
 	sub := s.by(t, who, http.MethodPost, "/api/v1/subscriptions", `{"modelId": "gpt-4o"}`).is(http.StatusCreated)
 	s.down(t)
 	proxy.Inject(litellmtest.Fault{Kind: litellmtest.FaultCut})
 	before := len(proxy.Requests())
-	fill := strings.NewReplacer("subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
+	fill := strings.NewReplacer("operations/:id", "operations/"+op, "subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
 		":id", "gpt-4o", ":file", "swagger-ui.css")
 	for line := range access {
 		if path, ok := strings.CutPrefix(line, "GET "); ok && path != "/api/auth/callback" {

@@ -26,6 +26,7 @@ type Auth struct {
 	config     auth.Config
 	principals *auth.Principals
 	people     People
+	sealer     models.Sealer
 }
 
 // People keeps users, their sessions and the keys that sign their tokens. *store.Store does, and
@@ -46,7 +47,7 @@ var _ People = (*store.Store)(nil)
 // admin keys, and the tokens of `litemaas token`. It connects to nothing. What is wrong with
 // the configuration is Invalid, and blames the setting.
 func NewAuth(c auth.Config, adminKeys []models.Secret, people People, sealer models.Sealer) (*Auth, error) {
-	a := &Auth{config: c, people: people, Keys: auth.NewKeys(c, people, sealer), principals: auth.NewPrincipals(people), Seen: auth.NewSeen(people)}
+	a := &Auth{config: c, people: people, sealer: sealer, Keys: auth.NewKeys(c, people, sealer), principals: auth.NewPrincipals(people), Seen: auth.NewSeen(people)}
 	tokens, err := auth.NewTokens(c, a.Keys)
 	if err != nil {
 		return nil, err

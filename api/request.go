@@ -31,6 +31,9 @@ type request struct {
 	caller  caller
 	unknown error // why the caller is nobody we know; nil: he is known
 
+	deed      *models.Deed // what it does; nil: it is no mutation of somebody we know
+	operation *operation   // nil: it is none, or becomes one when it is answered 202
+
 	method, path, agent string // as it was sent
 }
 
@@ -180,7 +183,7 @@ func cors(origins []string) gin.HandlerFunc {
 		AllowOrigins: origins, AllowCredentials: true, MaxAge: time.Hour,
 		AllowMethods:  []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"},
 		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "Prefer", "X-Request-ID"},
-		ExposeHeaders: append([]string{"Location", "Retry-After", "X-Request-ID"}, limitHeaders...),
+		ExposeHeaders: append([]string{"Location", "Retry-After", "X-Request-ID", "Preference-Applied", replayedHeader}, limitHeaders...),
 	})
 	return func(c *gin.Context) {
 		if slices.Contains(origins, c.GetHeader("Origin")) {

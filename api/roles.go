@@ -81,6 +81,12 @@ func (s *Server) createRole(ctx context.Context, in *createRoleRequest) (*getRol
 	return s.withAll(ctx, r, err)
 }
 
+// createdRole is the answer of createRole once more.
+func (s *Server) createdRole(ctx context.Context, id string) (*getRoleResponse, error) {
+	r, err := s.Store.Role(ctx, id)
+	return s.withAll(ctx, r, err)
+}
+
 // updateRole replaces all that is said of a role. Who holds it may that from the answer on.
 func (s *Server) updateRole(ctx context.Context, in *updateRoleRequest) (*getRoleResponse, error) {
 	r, err := s.Store.UpdateRole(ctx, in.Body.role(in.ID), actor(ctx), requestOf(ctx).caller.Permissions)

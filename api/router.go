@@ -20,6 +20,7 @@ type router struct {
 	api    huma.API
 	auth   authenticator
 	limits limiter
+	ops    operations
 	fixed  map[string]bool // the methods and paths without a parameter
 
 	openAPI, openAPIYAML []byte
@@ -27,7 +28,13 @@ type router struct {
 
 func newRouter(s *Server, m *meter) *router {
 	cfg := s.Config
-	r := &router{engine: gin.New(), auth: authenticator{s.Auth, s.Store}, limits: limiter{cfg.Limits, s.counter()}, fixed: map[string]bool{}}
+	r := &router{
+		engine: gin.New(), auth: authenticator{s.Auth, s.Store}, limits: limiter{cfg.Limits, s.counter()},
+		ops: operations{store: s.Store}, fixed: map[string]bool{},
+	}
+	if s.Auth != nil {
+		r.ops.sealer = s.Auth.sealer
+	}
 	r.engine.UseRawPath = true // a model's name may hold an escaped slash
 	r.engine.RedirectTrailingSlash = false
 	r.engine.Use(frame(m, cfg.TrustedProxies), cors(cfg.CORSOrigins), limit)
@@ -66,14 +73,16 @@ func (r *router) Handle(op *huma.Operation, handler func(huma.Context)) {
 	}
 	costs, _ := op.Metadata[classKey].(class)
 	path := strings.NewReplacer("{", ":", "}", "").Replace(op.Path)
-	methods := []string{op.Method}
+	methods, before := []string{op.Method}, []gin.HandlerFunc{r.auth.identify, r.limits.count(costs), r.auth.guard(need)}
 	if op.Method == http.MethodGet {
 		methods = append(methods, http.MethodHead)
 	}
+	if repeatable, ok := op.Metadata[repeatKey].(bool); ok {
+		before = append(before, r.ops.carry(repeatable))
+	}
 	for _, method := range methods {
 		r.fixed[method+" "+op.Path] = path == op.Path
-		r.engine.Handle(method, path, r.auth.identify, r.limits.count(costs), r.auth.guard(need),
-			func(c *gin.Context) { handler(humagin.NewContext(op, c)) })
+		r.engine.Handle(method, path, append(before, func(c *gin.Context) { handler(humagin.NewContext(op, c)) })...)
 	}
 }
 
@@ -132,6 +141,7 @@ type endpoint struct {
 	status       int   // of success; 0: 200
 	others       []int // statuses that come with the same body
 	undisclosed  bool
+	harmless     bool // it may be done twice
 }
 
 var (
@@ -189,6 +199,14 @@ func (e endpoint) accepted() endpoint { e.status = http.StatusAccepted; return e
 // created says that the endpoint always answers 201.
 func (e endpoint) created() endpoint { e.status = http.StatusCreated; return e }
 
+// repeatable says that a POST may be done twice as well: what is under way is joined, or what is
+// so is made so. PUT, PATCH and DELETE are so by what they mean.
+func (e endpoint) repeatable() endpoint { e.harmless = true; return e }
+
+// mutates reports whether the endpoint changes what belongs to somebody we know, so that he may
+// make an operation of it.
+func (e endpoint) mutates() bool { return e.method != http.MethodGet && !e.access.anyone }
+
 // redirects says that the endpoint always sends a browser elsewhere.
 func (e endpoint) redirects() endpoint { e.status = http.StatusFound; return e }
 
@@ -198,10 +216,12 @@ const (
 	tokenScheme    = "accessToken"
 )
 
-// accessKey is where an operation says who may call it, classKey where it says what it costs.
+// accessKey is where an endpoint says to huma and back who may call it, classKey where it says
+// what it costs, repeatKey where a mutation says whether it may be done twice.
 const (
 	accessKey = "access"
 	classKey  = "class"
+	repeatKey = "repeat"
 )
 
 // operation is the endpoint as huma knows it.
@@ -215,6 +235,9 @@ func (e endpoint) operation() huma.Operation {
 	if rest, ok := strings.CutPrefix(e.path, "/api/"); ok && rest != "v1" {
 		noun, _, _ := strings.Cut(strings.TrimPrefix(rest, "v1/"), "/")
 		op.Tags = []string{noun}
+	}
+	if e.mutates() {
+		op.Parameters, op.Metadata[repeatKey] = operationParams(), e.harmless || e.method != http.MethodPost
 	}
 	if !e.access.anyone {
 		op.Security = []map[string][]string{{tokenScheme: {}}}

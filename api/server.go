@@ -79,10 +79,10 @@ func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1/models/health", "modelsHealth", "See whether the catalogue is up to date"), s.modelsHealth)
 	route(r, may("models:read").get("/api/v1/models/validate", "validateModels", "List the models that lack what a user needs to choose"), s.validateModels)
 	route(r, public.get("/api/v1/models/{id}", "getModel", "Read a model"), s.getModel)
-	route(r, may("models:write").post("/api/v1/models/sync", "syncModels", "Compare everything with LiteLLM, or join the sync under way").or(http.StatusAccepted), s.syncModels)
+	route(r, may("models:write").post("/api/v1/models/sync", "syncModels", "Compare everything with LiteLLM, or join the sync under way").or(http.StatusAccepted).repeatable(), s.syncModels)
 	route(r, may("models:read").get("/api/v1/models/sync/stats", "syncStats", "Count the catalogue"), s.syncStats)
-	route(r, may("models:write").post("/api/v1/models/refresh", "refreshModels", "Compare everything with LiteLLM, but take nothing away").or(http.StatusAccepted), s.refreshModels)
-	route(r, may("models:write").post("/api/v1/models/{id}/refresh", "refreshModel", "Compare one model with LiteLLM").or(http.StatusAccepted), s.refreshModel)
+	route(r, may("models:write").post("/api/v1/models/refresh", "refreshModels", "Compare everything with LiteLLM, but take nothing away").or(http.StatusAccepted).repeatable(), s.refreshModels)
+	route(r, may("models:write").post("/api/v1/models/{id}/refresh", "refreshModel", "Compare one model with LiteLLM").or(http.StatusAccepted).repeatable(), s.refreshModel)
 
 	route(r, may("models:write").get("/api/v1/sync/runs", "listSyncRuns", "List sync runs, the newest first"), s.listSyncRuns)
 	route(r, may("models:write").get("/api/v1/sync/runs/{id}", "getSyncRun", "Read a sync run and what it found"), s.getSyncRun)
@@ -91,8 +91,11 @@ func (s *Server) routes(r *router, m *meter) {
 	route(r, may("models:write").post("/api/v1/sync/runs/{id}/decision", "decideSyncRun", "Approve or reject the removals that a run proposes").or(http.StatusAccepted), s.decideSyncRun)
 	route(r, may("models:write").get("/api/v1/sync/schedule", "getSyncSchedule", "Read when syncs run by the clock"), s.getSyncSchedule)
 	route(r, may("models:write").put("/api/v1/sync/schedule", "setSyncSchedule", "Change when syncs run by the clock, pause or resume it").or(http.StatusAccepted), s.setSyncSchedule)
-	route(r, may("models:write").post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted(), s.triggerSyncSchedule)
+	route(r, may("models:write").post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted().repeatable(), s.triggerSyncSchedule)
 	route(r, may("models:write").get("/api/v1/sync/health", "syncHealth", "See whether syncs go well, and what waits for a person"), s.syncHealth)
+
+	route(r, signedIn.get("/api/v1/operations", "listOperations", "List your operations, the newest first"), s.listOperations)
+	route(r, signedIn.get("/api/v1/operations/{id}", "getOperation", "See how an operation went, or how far it is"), s.getOperation)
 
 	docs := public.under("").hidden()
 	route(r, docs.get("/openapi.json", "openapi", "Read the OpenAPI document"), r.openapiJSON)
@@ -104,9 +107,17 @@ func (s *Server) routes(r *router, m *meter) {
 
 // route registers a handler; what it returns as an error is answered by fail alone.
 func route[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*Out, error)) {
+	routeReplayed(r, e, fn, nil)
+}
+
+// routeReplayed is route for a mutation that must not be done twice, and whose answer can be made
+// anew of what it did something to: replay is given its id, as the audit log has it. That is for
+// the rare case that a process died between the two, and the caller asks again by his
+// Idempotency-Key.
+func routeReplayed[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*Out, error), replay func(context.Context, string) (*Out, error)) {
 	op := e.operation()
 	huma.Register(r.api, op, func(ctx context.Context, in *In) (*Out, error) {
-		out, err := fn(ctx, in)
+		out, err := perform(ctx, func(ctx context.Context) (*Out, error) { return fn(ctx, in) }, replay)
 		if err != nil {
 			if models.KindOf(err) == models.Forbidden && requestOf(ctx).caller.known() {
 				r.auth.refused(ctx, err)
@@ -117,6 +128,9 @@ func route[In, Out any](r *router, e endpoint, fn func(context.Context, *In) (*O
 	})
 	for _, status := range e.others {
 		op.Responses[strconv.Itoa(status)] = &huma.Response{Description: http.StatusText(status), Content: op.Responses[strconv.Itoa(cmp.Or(e.status, http.StatusOK))].Content}
+		if status == http.StatusAccepted {
+			op.Responses["202"].Headers = map[string]*huma.Param{"Location": locationParam}
+		}
 	}
 }
 

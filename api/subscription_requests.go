@@ -165,6 +165,17 @@ func (s *Server) standing(ctx context.Context, id uuid.UUID, done int) (*subscri
 	return &subscriptionResponse{done, newSubscription(&v)}, nil
 }
 
+// replay is the answer to a request about one subscription once more, as it stands now.
+func (s *Server) replay(done int) func(context.Context, string) (*subscriptionResponse, error) {
+	return func(ctx context.Context, id string) (*subscriptionResponse, error) {
+		parsed, err := uuid.Parse(id)
+		if err != nil {
+			return nil, err
+		}
+		return s.standing(ctx, parsed, done)
+	}
+}
+
 // cancelSubscription gives a subscription up. It is 200 when LiteLLM was seen to have taken the
 // model off every key of the caller's.
 func (s *Server) cancelSubscription(ctx context.Context, in *subscriptionRequest) (*subscriptionResponse, error) {

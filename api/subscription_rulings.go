@@ -185,7 +185,16 @@ func (s *Server) revertSubscription(ctx context.Context, in *revertRequest) (*ad
 		return nil, err
 	}
 	s.follow(ctx, sub, cascade, until)
-	v, err := s.Store.SubscriptionView(ctx, in.ID)
+	return s.reverted(ctx, in.ID.String())
+}
+
+// reverted is the answer of revertSubscription, as the subscription stands now.
+func (s *Server) reverted(ctx context.Context, id string) (*adminSubscriptionResponse, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return nil, err
+	}
+	v, err := s.Store.SubscriptionView(ctx, parsed)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,8 +14,7 @@ import (
 )
 
 type syncModelsRequest struct {
-	Prefer string `header:"Prefer" doc:"respond-async: do not wait."`
-	Body   *struct {
+	Body *struct {
 		ForceUpdate     bool  `json:"forceUpdate,omitempty" doc:"Write every model that LiteLLM lists, changed or not."`
 		MarkUnavailable *bool `json:"markUnavailable,omitempty" default:"true" doc:"Mark unavailable what LiteLLM lists no more."`
 		DryRun          bool  `json:"dryRun,omitempty" doc:"Compare and report, change nothing."`
@@ -56,7 +54,7 @@ type syncModelsResponse struct {
 // syncModels runs a sync, or joins the one under way, and waits for its result. If that takes
 // too long the answer is 202: the sync goes on, and the body says how far it is.
 func (s *Server) syncModels(ctx context.Context, in *syncModelsRequest) (*syncModelsResponse, error) {
-	res, err := s.sync(ctx, in.options(), strings.Contains(in.Prefer, "respond-async"))
+	res, err := s.sync(ctx, in.options())
 	status, err := answered(err)
 	if err != nil {
 		return nil, err
@@ -65,18 +63,15 @@ func (s *Server) syncModels(ctx context.Context, in *syncModelsRequest) (*syncMo
 }
 
 // sync starts or joins a full sync. It is Pending, with a result, while the sync goes on.
-func (s *Server) sync(ctx context.Context, o models.SyncOptions, async bool) (syncResult, error) {
+func (s *Server) sync(ctx context.Context, o models.SyncOptions) (syncResult, error) {
 	run, err := workflows.Start(ctx, s.Temporal, workflows.FullSync, workflows.FullSyncInput{
 		Trigger: models.SyncByPerson, Actor: actor(ctx), Options: o,
 	})
 	if err != nil {
 		return syncResult{}, err
 	}
-	wait := s.patience(ctx)
-	if async {
-		wait = 0
-	}
-	done, err := run.Wait(ctx, wait)
+	s.did(ctx, models.SubjectSyncRun, run.ID())
+	done, err := run.Wait(ctx, s.patience(ctx))
 	if models.KindOf(err) == models.Pending {
 		return s.underWay(ctx, run.ID(), o), err
 	}
@@ -114,13 +109,18 @@ func (s *Server) underWay(ctx context.Context, runID string, o models.SyncOption
 // hopeless is how long a request waits while LiteLLM is known to be down.
 const hopeless = time.Second
 
-// patience is how long to wait for a workflow that needs LiteLLM.
+// patience is how long to wait for a workflow that needs LiteLLM, unless the caller prefers not
+// to.
 func (s *Server) patience(ctx context.Context) time.Duration {
+	usual := patience
 	probe, err := s.Store.Probe(ctx)
 	if err == nil && probe.Fresh(time.Now()) && !probe.Reachable {
-		return hopeless
+		usual = hopeless
 	}
-	return patience
+	if op := requestOf(ctx).operation; op != nil {
+		return op.prefer.patience(usual, 0)
+	}
+	return usual
 }
 
 // answered is the status of what a workflow was asked to do: 200 when it is done, 202 while
@@ -147,10 +147,6 @@ func notTheCaller(err error) error {
 	}
 }
 
-type refreshModelsRequest struct {
-	Prefer string `header:"Prefer" doc:"respond-async: do not wait."`
-}
-
 type refreshModelsResponse struct {
 	Status   int
 	Location string `header:"Location" doc:"Where the run is read."`
@@ -163,8 +159,8 @@ type refreshModelsResponse struct {
 }
 
 // refreshModels is syncModels without taking anything away.
-func (s *Server) refreshModels(ctx context.Context, in *refreshModelsRequest) (*refreshModelsResponse, error) {
-	res, err := s.sync(ctx, models.SyncOptions{KeepMissing: true}, strings.Contains(in.Prefer, "respond-async"))
+func (s *Server) refreshModels(ctx context.Context, _ *struct{}) (*refreshModelsResponse, error) {
+	res, err := s.sync(ctx, models.SyncOptions{KeepMissing: true})
 	status, err := answered(err)
 	if err != nil {
 		return nil, err
@@ -200,6 +196,7 @@ func (s *Server) refreshModel(ctx context.Context, in *modelRequest) (*refreshMo
 	if err != nil {
 		return nil, err
 	}
+	s.did(ctx, models.SubjectSyncRun, run.ID())
 	_, err = run.Wait(ctx, s.patience(ctx))
 	status, err := answered(err)
 	if err != nil {

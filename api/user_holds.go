@@ -29,6 +29,7 @@ func (r *holdUserRequest) reason() string {
 // from the commit on, whatever is away; the rest is a workflow's to do, and 202 says that it is
 // not done yet.
 func (s *Server) deactivateUser(ctx context.Context, in *holdUserRequest) (*userDetailsResponse, error) {
+	about(ctx, models.AuditOfUser, in.ID.String())
 	if _, err := s.Store.DeactivateUser(ctx, in.ID, models.HoldOffboarded, in.reason(), actor(ctx)); err != nil {
 		return nil, err
 	}
@@ -41,6 +42,7 @@ func (s *Server) deactivateUser(ctx context.Context, in *holdUserRequest) (*user
 
 // reinstateUser gives a user back what deactivateUser took; sessions do not come back.
 func (s *Server) reinstateUser(ctx context.Context, in *holdUserRequest) (*userDetailsResponse, error) {
+	about(ctx, models.AuditOfUser, in.ID.String())
 	if _, err := s.Store.ReinstateUser(ctx, in.ID, models.HoldOffboarded, in.reason(), actor(ctx)); err != nil {
 		return nil, err
 	}

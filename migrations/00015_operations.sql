@@ -9,20 +9,23 @@ CREATE TABLE operations (
     idempotency_key text,       -- null: none was given
     request         text        NOT NULL, -- METHOD /path
     request_hash    bytea       NOT NULL, -- of method, path, query and body
-    subject_type    text        NOT NULL DEFAULT '', -- what it did something to; '': nothing yet
-    subject_id      text        NOT NULL DEFAULT '',
-    applied_at      timestamptz, -- when what it wishes was committed
+    attempt         int         NOT NULL DEFAULT 1, -- counts who worked on it; only the last may commit anything for it
+    claimed_until   timestamptz NOT NULL, -- until then the last one is at work on it
+    subject_type    text        NOT NULL DEFAULT '', -- what it did something to, as the audit log names it; '': nothing yet
+    subjects        jsonb       NOT NULL DEFAULT '[]', -- [{id, wish}]; the wish is a generation, or the status of a subscription
+    applied_at      timestamptz, -- when that was committed
     status          int,        -- of the answer; null: there is none yet
     headers         jsonb,
-    body            bytea,
-    claimed_until   timestamptz NOT NULL, -- until then a process is at work on it
+    body            bytea,      -- sealed; null: it is not kept
+    code            text        NOT NULL DEFAULT '', -- of a failure
+    failure         text        NOT NULL DEFAULT '', -- in words
     created_at      timestamptz NOT NULL DEFAULT now(),
-    answered_at     timestamptz,
+    answered_at     timestamptz, -- null: the same request may be tried again
     UNIQUE (actor, idempotency_key)
 );
--- A caller's list, the newest first; and the clean-up.
+-- A caller's list, the newest first; everybody's, and the clean-up.
 CREATE INDEX operations_of_actor ON operations (actor, created_at DESC, id);
-CREATE INDEX operations_old ON operations (created_at);
+CREATE INDEX operations_made ON operations (created_at DESC, id);
 
 -- +goose Down
 DROP TABLE operations;

@@ -18,6 +18,7 @@ type Origin struct {
 	UserAgent string
 	RequestID string
 	SessionID uuid.UUID // the caller's; zero: none
+	Deed      *Deed     // what the request does; nil: nobody wants to know
 }
 
 // System is the actor of what no person asked for.

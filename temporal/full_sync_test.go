@@ -61,6 +61,7 @@ func start(t *testing.T) system {
 		AuditLog: &activities.AuditLog{Store: s.store, Retention: 90 * 24 * time.Hour},
 
 		SealedValues: &activities.SealedValues{Store: s.store, Keys: storetest.Keyring{"key2", "key1"}},
+		Operations:   &activities.Operations{Store: s.store},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

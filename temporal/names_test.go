@@ -21,7 +21,7 @@ func TestRegisteredNames(t *testing.T) {
 	registerActivities(&r, Activities{
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
-		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{},
+		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{}, Operations: &activities.Operations{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
@@ -34,9 +34,9 @@ func TestRegisteredNames(t *testing.T) {
 		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun", "CascadeKeys", "CascadeVanished",
 		"CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed", "DeactivateUser", "DropAudit", "DueProposals",
 		"ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel",
-		"FetchProposed", "FetchUsers", "LapseRequests", "MergeCatalogue", "NoticeExpiry", "ObserveCascade", "ObserveKey",
-		"ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription", "RefuseSubscription",
-		"ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "TellSyncSchedule",
+		"FetchProposed", "FetchUsers", "ForgetOperations", "LapseRequests", "MergeCatalogue", "NoticeExpiry", "ObserveCascade",
+		"ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription",
+		"RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "TellSyncSchedule",
 		"UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")

@@ -24,6 +24,7 @@ type Activities struct {
 	Sessions      *activities.Sessions
 	AuditLog      *activities.AuditLog
 	SealedValues  *activities.SealedValues
+	Operations    *activities.Operations
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -72,4 +73,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Sessions)
 	r.RegisterActivity(a.AuditLog)
 	r.RegisterActivity(a.SealedValues)
+	r.RegisterActivity(a.Operations)
 }

@@ -22,9 +22,10 @@ func (CleanInput) Summary() string {
 
 // CleanResult counts what was done.
 type CleanResult struct {
-	Expired activities.ExpireSessionsResult
-	Made    int // partitions of the audit log, for months to come
-	Dropped activities.DropAuditResult
+	Expired   activities.ExpireSessionsResult
+	Made      int // partitions of the audit log, for months to come
+	Dropped   activities.DropAuditResult
+	Forgotten int `json:",omitzero"` // operations
 }
 
 // cleanWithin is how long a step may be tried: what it does not get done, the next run does, and
@@ -32,9 +33,9 @@ type CleanResult struct {
 const cleanWithin = 10 * time.Minute
 
 // Clean is what the clock does once an hour: sessions that ended, sign-ins nobody came back
-// from, signing keys and months of the audit log go when their time is over; the months to come
-// are made before they are needed. The next signing key is made by who signs. A step that fails
-// holds up no other.
+// from, signing keys, months of the audit log and operations go when their time is over; the
+// months to come are made before they are needed. The next signing key is made by who signs. A
+// step that fails holds up no other.
 func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 	var res CleanResult
 	var failed error
@@ -50,7 +51,12 @@ func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 	note(err)
 	res.Dropped, err = regular(ctx, "Drop the months of the audit log that are too old", cleanWithin, auditLog.DropAudit, activities.DropAuditInput{})
 	note(err)
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Taken away: %d sessions, %d sign-ins begun, %d signing keys, %d rows of the audit log. Months made: %d.",
-		res.Expired.Sessions, res.Expired.LoginStates, res.Expired.SigningKeys, res.Dropped.Rows, res.Made))
+	if knows(ctx, changeForget) {
+		forgotten, err := regular(ctx, "Forget operations that nobody may ask for any more", cleanWithin, operations.ForgetOperations, activities.ForgetOperationsInput{})
+		res.Forgotten = forgotten.Operations
+		note(err)
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Taken away: %d sessions, %d sign-ins begun, %d signing keys, %d rows of the audit log, %d operations. Months made: %d.",
+		res.Expired.Sessions, res.Expired.LoginStates, res.Expired.SigningKeys, res.Dropped.Rows, res.Forgotten, res.Made))
 	return res, failed
 }

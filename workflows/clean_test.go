@@ -19,6 +19,7 @@ func TestClean(t *testing.T) {
 		var (
 			sessions *activities.Sessions
 			log      *activities.AuditLog
+			ops      *activities.Operations
 			fault    error
 		)
 		if failing {
@@ -27,6 +28,7 @@ func TestClean(t *testing.T) {
 		env.OnActivity(log.PrepareAudit, mock.Anything, mock.Anything).Return(activities.PrepareAuditResult{Partitions: 1}, nil).Once()
 		env.OnActivity(sessions.ExpireSessions, mock.Anything, mock.Anything).Return(activities.ExpireSessionsResult{Sessions: 2}, fault).Once()
 		env.OnActivity(log.DropAudit, mock.Anything, mock.Anything).Return(activities.DropAuditResult{Rows: 3}, nil).Once()
+		env.OnActivity(ops.ForgetOperations, mock.Anything, mock.Anything).Return(activities.ForgetOperationsResult{Operations: 4}, nil).Once()
 
 		env.ExecuteWorkflow(workflows.Clean, workflows.CleanInput{})
 
@@ -38,7 +40,7 @@ func TestClean(t *testing.T) {
 		var res workflows.CleanResult
 		require.NoError(t, env.GetWorkflowResult(&res))
 		require.Equal(t, workflows.CleanResult{
-			Expired: activities.ExpireSessionsResult{Sessions: 2}, Made: 1, Dropped: activities.DropAuditResult{Rows: 3},
+			Expired: activities.ExpireSessionsResult{Sessions: 2}, Made: 1, Dropped: activities.DropAuditResult{Rows: 3}, Forgotten: 4,
 		}, res)
 	}
 }

@@ -25,6 +25,7 @@ var (
 	sessions      *activities.Sessions
 	auditLog      *activities.AuditLog
 	sealedValues  *activities.SealedValues
+	operations    *activities.Operations
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

@@ -12,6 +12,7 @@ const (
 	changeSyncCascades       = "sync-cascades"       // what a sync finds gone or back moves subscriptions
 	changeSweepSubscriptions = "sweep-subscriptions" // Sweep looks after subscriptions and cascades
 	changeHoldCascades       = "hold-cascades"       // Offboard and Reinstate wait for the user's keys
+	changeForget             = "clean-forgets"       // Clean forgets operations
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

@@ -82,6 +82,7 @@ func (p *parts) worker() worker.Worker {
 		AuditLog: &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 
 		SealedValues: &activities.SealedValues{Store: p.store, Keys: p.sealer},
+		Operations:   &activities.Operations{Store: p.store},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

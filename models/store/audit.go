@@ -14,7 +14,15 @@ import (
 // ledger collects what a transaction audits, as JSON. It is written in one statement at the
 // end: from there on, others that audit wait for the commit, so nothing slow and no other lock
 // may follow.
-type ledger struct{ rows []json.RawMessage }
+type ledger struct{ rows []ledgerRow }
+
+// ledgerRow is one event, and whose deed it is; nil: nobody's, or it was not done.
+type ledgerRow struct {
+	json json.RawMessage
+	deed *models.Deed
+	to   models.AuditResource
+	id   string
+}
 
 // keep runs a part of the transaction. What it audits is forgotten if it fails.
 func (l *ledger) keep(part func() error) error {
@@ -62,16 +70,33 @@ func (s *Store) Audit(ctx context.Context, by models.Actor, e models.Event) erro
 	if err != nil {
 		return models.Wrap(models.Internal, err, "audit %s", e.Action)
 	}
-	s.ledger.rows = append(s.ledger.rows, raw)
+	line := ledgerRow{json: raw, to: e.ResourceType, id: row.ResourceID}
+	if e.Failure == "" {
+		line.deed = by.Origin.Deed
+	}
+	s.ledger.rows = append(s.ledger.rows, line)
 	return nil
 }
 
-// writeLedger writes what the transaction audits.
+// writeLedger writes what the transaction audits, after noting it in the operations that it is
+// part of.
 func (s *Store) writeLedger(ctx context.Context) error {
 	if len(s.ledger.rows) == 0 {
 		return nil
 	}
-	raw, err := json.Marshal(s.ledger.rows)
+	rows := make([]json.RawMessage, len(s.ledger.rows))
+	var deed *models.Deed
+	for i, r := range s.ledger.rows {
+		rows[i] = r.json
+		if r.deed != nil {
+			r.deed.Note(r.to, r.id)
+			deed = r.deed // one request has one
+		}
+	}
+	if err := s.StampOperation(ctx, deed); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(rows)
 	if err != nil {
 		return models.Wrap(models.Internal, err, "audit log")
 	}
