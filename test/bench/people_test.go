@@ -21,6 +21,7 @@ import (
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
+	"github.com/litemaas/litemaas/workflows"
 )
 
 // askers is how many people the callers ask for, in turn.
@@ -176,6 +177,12 @@ func (c *crowd) statements(b *testing.B, address string, told bool) float64 {
 // serve serves the API, with limits that nobody comes to; it hears of changes, or does not.
 func (c *crowd) serve(b *testing.B, address string, told bool) (url string, stop func()) {
 	b.Helper()
+	return c.serveOn(b, address, told, nil)
+}
+
+// serveOn is serve, with workflows on that server.
+func (c *crowd) serveOn(b *testing.B, address string, told bool, on workflows.Starter) (url string, stop func()) {
+	b.Helper()
 	st, people := known(b, address)
 	ctx, end := context.WithCancel(b.Context())
 	var listening sync.WaitGroup
@@ -184,7 +191,7 @@ func (c *crowd) serve(b *testing.B, address string, told bool) (url string, stop
 	}
 	most := ratelimit.Rate{Requests: 1_000_000, Per: time.Second}
 	cfg := api.Config{Limits: api.Limits{IP: most, User: most, Team: most, APIKey: most}}
-	web := httptest.NewServer((&api.Server{Store: st, Auth: people, Config: cfg}).Handler())
+	web := httptest.NewServer((&api.Server{Store: st, Auth: people, Config: cfg, Temporal: on}).Handler())
 	return web.URL, func() {
 		web.Close()
 		end()

@@ -86,8 +86,8 @@ func median(list []float64) float64 {
 	return list[len(list)/2]
 }
 
-// fill gives the catalogue n models, by a sync's own means.
-func fill(b *testing.B, st *store.Store, n int) {
+// fill gives the catalogue n models, by a sync's own means, and returns its run.
+func fill(b *testing.B, st *store.Store, n int) uuid.UUID {
 	b.Helper()
 	proxy, client := litellmtest.New(b)
 	proxy.SetDeployments(litellmtest.Generated(n))
@@ -98,6 +98,7 @@ func fill(b *testing.B, st *store.Store, n int) {
 	require.NoError(b, st.StageCatalogue(b.Context(), run.ID, models.NewCatalogue(list)))
 	_, err = st.MergeStaged(b.Context(), store.Merge{RunID: run.ID, ProposalTTL: time.Hour})
 	require.NoError(b, err)
+	return run.ID
 }
 
 // loaded is what a load saw.
