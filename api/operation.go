@@ -155,7 +155,7 @@ func (op *operation) claim(ctx context.Context) error {
 			deed.News()
 			return nil
 		case !bytes.Equal(row.RequestHash, want.RequestHash):
-			return models.Errorf(models.Conflict, "%s: the key was used for another request, %s", idempotencyHeader, row.Request).On(idempotencyHeader)
+			return models.Errorf(models.Conflict, "the key was used for another request, %s", row.Request).On(idempotencyHeader)
 		case row.AnsweredAt != nil:
 			op.recalled, err = op.recall(row)
 			return err
