@@ -64,7 +64,7 @@ func (a *Keys) ApplyKeys(ctx context.Context, in ApplyKeysInput) (ApplyKeysResul
 		} else {
 			res.Left = append(res.Left, k.ID)
 		}
-		res.Silent = res.Silent && models.KindOf(err) == models.Unavailable && len(s.did) == 0
+		res.Silent = res.Silent && models.KindOf(err) == models.Unavailable && len(s.did) == 0 && !s.probed
 	})
 	return res, ctx.Err()
 }

@@ -19,6 +19,10 @@ type Keys struct {
 	Store  *store.Store
 	Proxy  *litellm.Client
 	Sealer models.Sealer // opens their secrets
+
+	// Addresses are all the LiteLLMs that take calls of models: a key is gone when each refuses it.
+	// None: the one of Proxy.
+	Addresses []string
 }
 
 // keySteps is more than any key needs from any state; past it LiteLLM is not keeping what it is
@@ -68,6 +72,8 @@ type settlingKey struct {
 	key   models.Key
 	spend models.USD // as of the last look
 	did   []models.KeyStep
+
+	probed bool // LiteLLM has let go of it, and only its replicas are asked
 }
 
 func (a *Keys) settling(k models.Key) *settlingKey {
@@ -92,7 +98,7 @@ func (s *settlingKey) run(ctx context.Context, unheard bool) error {
 		step := s.key.Next(seen)
 		switch {
 		case step == models.KeySettled:
-			return nil
+			return s.proveGone(ctx)
 		case step == models.KeyGenerate && taken != nil:
 			return taken
 		case seen != nil:
@@ -149,14 +155,14 @@ func (s *settlingKey) write(ctx context.Context, step models.KeyStep, seen *mode
 }
 
 func (s *settlingKey) generate(ctx context.Context) error {
-	plain, err := s.Sealer.Open(s.key.Sealed, s.key.SealContext())
+	secret, err := s.key.Secret(s.Sealer)
 	if err != nil {
-		return models.Wrap(models.Internal, err, "the secret of API key %s cannot be opened: is the keyset of secrets the one that sealed it?", s.key.ID)
+		return err
 	}
-	secret, want := models.SecretOf(string(plain)), s.key.Proxy()
-	if secret.Hash() != want.Hash { // LiteLLM would have a key that nobody knows
-		return models.Errorf(models.Internal, "the secret of API key %s is not the one of its hash", s.key.ID)
+	if err := s.inherit(ctx); err != nil {
+		return err
 	}
+	want := s.key.Proxy()
 	return s.Proxy.GenerateKey(ctx, litellm.NewKey{
 		KeyLimits: limitsOf(want), Secret: secret, UserID: want.UserID, TeamID: want.TeamID, Blocked: want.Blocked, Spend: s.spend,
 	})

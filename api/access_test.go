@@ -12,6 +12,7 @@ import (
 	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
+	"github.com/litemaas/litemaas/models/store/storetest"
 )
 
 // The callers of the table.
@@ -126,6 +127,13 @@ var access = map[string]who{
 	"GET /api/v1/admin/settings/api-key-defaults": viewers,
 	"PUT /api/v1/admin/settings/api-key-defaults": admins,
 
+	"POST /api/v1/api-keys/:id/rotate":            subscribers,
+	"POST /api/v1/api-keys/:id/rotate/retire":     subscribers,
+	"POST /api/v1/api-keys/:id/rotate/undo":       subscribers,
+	"PUT /api/v1/api-keys/:id/rotate/policy":      subscribers,
+	"POST /api/v1/api-keys/:id/reveal":            users,
+	"POST /api/v1/api-keys/admin/cleanup-expired": admins,
+
 	"GET /api/v1/subscriptions":                     users,
 	"POST /api/v1/subscriptions":                    subscribers,
 	"GET /api/v1/subscriptions/stats":               users,
@@ -164,6 +172,21 @@ var others = map[string]func(t *testing.T, s system) string{
 	"POST /api/v1/subscriptions/:id/request-review": somebodys("/request-review"),
 	"GET /api/v1/subscriptions/:id/quota":           somebodys("/quota"),
 	"GET /api/v1/subscriptions/:id/history":         somebodys("/history"),
+
+	"POST /api/v1/api-keys/:id/rotate":        somebodysKey("/rotate"),
+	"POST /api/v1/api-keys/:id/rotate/retire": somebodysKey("/rotate/retire"),
+	"POST /api/v1/api-keys/:id/rotate/undo":   somebodysKey("/rotate/undo"),
+	"PUT /api/v1/api-keys/:id/rotate/policy":  somebodysKey("/rotate/policy"),
+	"POST /api/v1/api-keys/:id/reveal":        somebodysKey("/reveal"),
+}
+
+// somebodysKey is somebody's API key, and what comes after it in the path.
+func somebodysKey(rest string) func(t *testing.T, s system) string {
+	return func(t *testing.T, s system) string {
+		t.Helper()
+		s.as(t, "somebody", user)
+		return "/api/v1/api-keys/" + storetest.Key(t, s.Store, s.user(t, "somebody").ID, nil, "gpt-4.1").ID.String() + rest
+	}
 }
 
 // somebodys is somebody's subscription, and what comes after it in the path.
@@ -220,7 +243,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	s := idle(t)
 	s.audits(t)
 	s.fill(t, some(t)...)
-	fill := strings.NewReplacer("operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
+	fill := strings.NewReplacer("api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
 		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
 	for _, r := range api.Routes(s.Server) {
@@ -255,7 +278,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 					}
 				}
 			} else {
-				require.NotRegexp(t, ":sessionId|v1/subscriptions/:id", line, "say whose it is")
+				require.NotRegexp(t, ":sessionId|v1/subscriptions/:id|v1/api-keys/:id", line, "say whose it is")
 			}
 		})
 	}

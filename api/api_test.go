@@ -48,7 +48,7 @@ type system struct {
 func config() api.Config {
 	return api.Config{
 		AdminKeys: []models.Secret{models.SecretOf("ltm_admin_another"), models.SecretOf(adminKey)}, CORSOrigins: []string{"http://localhost:3000"},
-		Environment: "development", LiteLLMPublicURL: "https://llm.example.com", TemporalUIURL: "http://temporal.example.com/", TemporalNamespace: "litemaas",
+		Environment: "development", RevealMaxAge: 24 * time.Hour, LiteLLMPublicURL: "https://llm.example.com", TemporalUIURL: "http://temporal.example.com/", TemporalNamespace: "litemaas",
 	}
 }
 
@@ -69,7 +69,7 @@ func servePeople(s *store.Store, kept api.People, starter workflows.Starter, sch
 	if err != nil {
 		panic(err) // the configuration is ours
 	}
-	srv := &api.Server{Store: s, Temporal: starter, Schedules: schedules, Auth: people, Config: cfg, Version: "1.2.3"}
+	srv := &api.Server{Store: s, Temporal: starter, Schedules: schedules, Auth: people, Sealer: storetest.Sealer{}, Config: cfg, Version: "1.2.3"}
 	return system{srv, srv.Handler()}
 }
 

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/netip"
+	"time"
 
 	"github.com/litemaas/litemaas/api/auth"
 	"github.com/litemaas/litemaas/models"
@@ -16,6 +17,7 @@ type Config struct {
 
 	TrustedProxies []netip.Prefix `mapstructure:"trusted_proxies"` // that say where a request comes from
 	UIDir          string         `mapstructure:"ui_dir"`          // of a built web UI; see OpenUI
+	RevealMaxAge   time.Duration  `mapstructure:"reveal_max_age"`  // of the sign-in of who is shown a key's secret
 
 	Limits            Limits `mapstructure:"-"`
 	Environment       string `mapstructure:"-"` // development or production

@@ -12,6 +12,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/litemaas/litemaas/models"
 )
 
 // meter is what Prometheus reads.
@@ -69,12 +71,13 @@ var (
 	descLastSync  = prometheus.NewDesc("litemaas_last_sync_age_seconds", "How long ago the last sync completed.", nil, nil)
 	descReachable = prometheus.NewDesc("litemaas_litellm_reachable", "Whether LiteLLM answered when last looked at: 1 or 0.", nil, nil)
 	descProposals = prometheus.NewDesc("litemaas_open_proposals", "Removals that wait for a person to decide.", nil, nil)
+	descOverdue   = prometheus.NewDesc("litemaas_key_revocations_overdue", "API keys that were revoked over 2 minutes ago, and of which it is not proved that LiteLLM refuses them.", nil, nil)
 	descModels    = prometheus.NewDesc("litemaas_models", "Models of the catalogue.", []string{"availability"}, nil)
 )
 
 // Describe lists the metrics.
 func (rows) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descLastSync, descReachable, descProposals, descModels} {
+	for _, d := range []*prometheus.Desc{descLastSync, descReachable, descProposals, descOverdue, descModels} {
 		to <- d
 	}
 }
@@ -92,6 +95,9 @@ func (r rows) Collect(to chan<- prometheus.Metric) {
 	}
 	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
 		to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	if n, err := r.s.Store.OverdueRevocations(ctx, models.RevocationAlarm); err == nil {
+		gauge(descOverdue, float64(n))
 	}
 	gauge(descReachable, oneIf(v.litellm.Reachable))
 	gauge(descProposals, oneIf(v.proposal != nil)) // there is never more than one

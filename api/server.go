@@ -23,7 +23,8 @@ type Server struct {
 	Store     *store.Store
 	Temporal  workflows.Starter
 	Schedules workflows.Scheduler
-	Auth      *Auth // nil: nobody is known
+	Auth      *Auth         // nil: nobody is known
+	Sealer    models.Sealer // of the secrets of API keys
 	Config    Config
 	Counter   ratelimit.Counter // of requests; nil: in memory
 	UI        *UI               // nil: none is served
@@ -46,6 +47,7 @@ func (s *Server) router() *router {
 	s.routes(r, m)
 	s.peopleRoutes(r)
 	s.subscriptionRoutes(r)
+	s.keyLifeRoutes(r)
 	r.document()
 	return r
 }
@@ -57,7 +59,7 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API, with peopleRoutes and subscriptionRoutes: every route, and who
+// routes is the index of the API, with peopleRoutes, subscriptionRoutes and keyLifeRoutes: every route, and who
 // may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)

@@ -52,6 +52,15 @@ const (
 	AuditUserKeyCreate  AuditAction = "API_KEY_CREATE"
 	AuditUserKeyDrift   AuditAction = "API_KEY_DRIFT"   // LiteLLM held another key than ours; it is written again
 	AuditUserKeyRefused AuditAction = "API_KEY_REFUSED" // by LiteLLM
+	AuditUserKeyExpire  AuditAction = "API_KEY_EXPIRED"
+	AuditUserKeyRotate  AuditAction = "API_KEY_ROTATE"
+	AuditUserKeyRetire  AuditAction = "API_KEY_RETIRE"      // it was rotated, and its successor is alone
+	AuditUserKeyUndo    AuditAction = "API_KEY_ROTATE_UNDO" // it lives on, and its successor does not
+	AuditUserKeyPolicy  AuditAction = "API_KEY_ROTATION_POLICY"
+	AuditUserKeyOverdue AuditAction = "API_KEY_REVOCATION_OVERDUE" // LiteLLM still takes it
+	AuditUserKeyReveal  AuditAction = "API_KEY_RETRIEVE_FULL"
+	AuditUserKeyHidden  AuditAction = "API_KEY_RETRIEVE_FAILED"
+	AuditUserKeyCleanup AuditAction = "API_KEYS_CLEANUP"
 
 	AuditSubscriptionCreate     AuditAction = "SUBSCRIPTION_CREATE"
 	AuditSubscriptionReactivate AuditAction = "SUBSCRIPTION_REACTIVATED" // its owner asked again

@@ -33,6 +33,12 @@ type Key struct {
 	ExpiresAt   *time.Time       // nil: never
 	RevokedAt   *time.Time       // nil: it is not
 
+	RevokedBy, RevokedWhy string
+	LastUsedAt            *time.Time // nil: never, as far as we know
+
+	Predecessor *uuid.UUID // the key that it replaces
+	RetiresAt   *time.Time // it was rotated: when its successor is alone; nil: it was not
+
 	Generation, ObservedGeneration, FailedGeneration int64
 	Failure                                          string // why LiteLLM refuses it, in words for its owner
 	CreatedAt, UpdatedAt                             time.Time
@@ -49,6 +55,17 @@ func (k Key) Settled() bool { return k.ObservedGeneration >= k.Generation }
 
 // Expired reports whether the key's time is over.
 func (k Key) Expired() bool { return k.ExpiresAt != nil && !time.Now().Before(*k.ExpiresAt) }
+
+// Ended is when the key's end came; zero: it did not yet.
+func (k Key) Ended() time.Time {
+	switch {
+	case k.RevokedAt != nil:
+		return *k.RevokedAt
+	case k.Expired():
+		return *k.ExpiresAt
+	}
+	return time.Time{}
+}
 
 // KeyStatus is what people are told of a key.
 type KeyStatus string
@@ -68,6 +85,8 @@ const (
 // contradict each other.
 func (k Key) Status() KeyStatus {
 	switch {
+	case k.RevokedAt != nil && k.Settled() && k.RevokedWhy == KeyEndExpired:
+		return KeyExpired
 	case k.RevokedAt != nil && k.Settled():
 		return KeyRevoked
 	case k.RevokedAt != nil:

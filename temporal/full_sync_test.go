@@ -28,6 +28,7 @@ type system struct {
 	db      *sql.DB
 	proxy   *litellmtest.Proxy
 	litellm *litellm.Client
+	keys    *activities.Keys
 	client  client.Client
 }
 
@@ -41,6 +42,7 @@ func start(t *testing.T) system {
 	proxy, proxyClient := litellmtest.New(t)
 	s.proxy, s.litellm = proxy, proxyClient
 	require.NoError(t, s.store.SeedSyncSchedule(t.Context(), models.SyncSchedule{Interval: time.Hour}))
+	s.keys = &activities.Keys{Store: s.store, Proxy: proxyClient, Sealer: storetest.Sealer{}}
 	w := temporal.NewWorker(s.client, temporal.Activities{
 		SyncRuns: &activities.SyncRuns{
 			Store: s.store, Proxy: proxyClient, Guard: models.Guard{MaxRemovedPercent: 20, MinRemoved: 3},
@@ -52,7 +54,7 @@ func start(t *testing.T) system {
 			return workflows.ApplySyncSchedule(ctx, s.client.ScheduleClient(), to)
 		}},
 		Users: &activities.Users{Store: s.store, Proxy: proxyClient},
-		Keys:  &activities.Keys{Store: s.store, Proxy: proxyClient, Sealer: storetest.Sealer{}},
+		Keys:  s.keys,
 		Subscriptions: &activities.Subscriptions{
 			Store: s.store, CatalogueMaxAge: 5 * time.Minute, RemindAfter: 72 * time.Hour, LapseAfter: 720 * time.Hour,
 		},

@@ -26,18 +26,20 @@ func TestRegisteredNames(t *testing.T) {
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "FullSync", "Offboard", "ProvisionSubscription",
+		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard", "ProvisionSubscription",
 		"ReconcileKey", "ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets",
-		"RestoreSubscription", "Sweep",
+		"RestoreSubscription", "RotateKey", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
-		"ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun", "CascadeKeys", "CascadeVanished",
-		"CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed", "DeactivateUser", "DropAudit", "DueProposals",
-		"ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel",
-		"FetchProposed", "FetchUsers", "ForgetOperations", "LapseRequests", "MergeCatalogue", "NoticeExpiry", "ObserveCascade",
+		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun",
+		"CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed", "DeactivateUser",
+		"DropAudit", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun", "FailUser",
+		"FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations", "HastenRetirement",
+		"LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys", "ObserveCascade",
 		"ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription",
-		"RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "TellSyncSchedule",
-		"UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers", "UserCascades",
+		"RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "RetireKey",
+		"RotateDueKeys", "TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers",
+		"UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

@@ -57,6 +57,8 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.EndSubscription)
 	r.RegisterWorkflow(workflows.RestoreSubscription)
 	r.RegisterWorkflow(workflows.Expire)
+	r.RegisterWorkflow(workflows.ExpireKeys)
+	r.RegisterWorkflow(workflows.RotateKey)
 	r.RegisterWorkflow(workflows.Clean)
 	r.RegisterWorkflow(workflows.ResealSecrets)
 }

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/litemaas/litemaas/activities"
+	"github.com/litemaas/litemaas/models"
 )
 
 // ExpireInput is empty: the time says what is due.
@@ -17,10 +18,22 @@ type ExpireInput struct{}
 func (ExpireInput) WorkflowID() string { return "expire" }
 
 // Summary is the run's line in the Temporal UI.
-func (ExpireInput) Summary() string { return "Do what is due to subscriptions" }
+func (ExpireInput) Summary() string { return "Do what is due to subscriptions and API keys" }
 
-// ExpireResult counts the subscriptions to which something was done.
-type ExpireResult struct{ Expired, Lapsed, Reset, Reminded, Noticed int }
+// ExpireResult counts the subscriptions to which something was done, and the API keys.
+type ExpireResult struct {
+	Expired, Lapsed, Reset, Reminded, Noticed int
+
+	Keys ExpiredKeys `json:",omitzero"`
+}
+
+// ExpiredKeys counts the API keys to which something was done. Those that expire are counted by
+// ExpireKeys.
+type ExpiredKeys struct {
+	Rotated int // by policy
+	Noticed int // their owners were told that they will expire, or be rotated
+	Alarmed int // LiteLLM still takes them minutes after they were revoked
+}
 
 // expireWithin is how long a step may be tried: what it does not get done, the next run does.
 const expireWithin = 5 * time.Minute
@@ -42,8 +55,12 @@ func Expire(ctx workflow.Context, _ ExpireInput) (ExpireResult, error) {
 	res.Lapsed = note(due(ctx, "End the requests that nobody decided in time", subscriptions.LapseRequests))
 	res.Reminded = note(due(ctx, "Remind approvers of the requests that wait for long", subscriptions.RemindApprovers))
 	res.Noticed = note(due(ctx, "Tell owners of subscriptions that will expire soon", subscriptions.NoticeExpiry))
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Expired: **%d**. Lapsed: %d. Quotas counted anew: %d. Reminders to approvers: %d. Notices to owners: %d.",
-		res.Expired, res.Lapsed, res.Reset, res.Reminded, res.Noticed))
+	if knows(ctx, changeExpireKeys) {
+		note(0, expireKeys(ctx, &res.Keys))
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Expired: **%d**. Lapsed: %d. Quotas counted anew: %d. Reminders to approvers: %d. Notices to owners: %d.\n\n"+
+		"API keys: rotated by policy: %d. Notices to owners: %d. LiteLLM still takes, minutes after their end: **%d**.",
+		res.Expired, res.Lapsed, res.Reset, res.Reminded, res.Noticed, res.Keys.Rotated, res.Keys.Noticed, res.Keys.Alarmed))
 	return res, failed
 }
 
@@ -51,4 +68,31 @@ func Expire(ctx workflow.Context, _ ExpireInput) (ExpireResult, error) {
 func due(ctx workflow.Context, summary string, act func(context.Context, activities.DueInput) (activities.DueResult, error)) (int, error) {
 	res, err := regular(ctx, summary, expireWithin, act, activities.DueInput{})
 	return res.Subscriptions, err
+}
+
+// expireKeys does what is due to API keys. ExpireKeys is first: it is about seconds.
+func expireKeys(ctx workflow.Context, res *ExpiredKeys) error {
+	failed := begin(ctx, ExpireKeys, ExpireKeysInput{})
+	note := func(n int, err error) int {
+		if failed == nil {
+			failed = err
+		}
+		return n
+	}
+	res.Alarmed = note(dueKeys(ctx, "Raise the alarm for revoked API keys that LiteLLM still takes", keys.AlarmRevocations))
+	res.Noticed = note(dueKeys(ctx, "Tell owners of API keys that will expire or be rotated soon", keys.NoticeKeys))
+	rotated, err := regular(ctx, "Rotate the API keys that are old enough by their policy", expireWithin, keys.RotateDueKeys, activities.DueInput{})
+	res.Rotated = note(rotated.Rotated, err)
+	var runs []workflow.ChildWorkflowFuture
+	for _, id := range rotated.IDs {
+		runs = append(runs, launch(ctx, RotateKey, RotateKeyInput{KeyID: id, Actor: models.System("Expire")}))
+	}
+	note(0, allBegun(ctx, runs))
+	return failed
+}
+
+// dueKeys is due for API keys.
+func dueKeys(ctx workflow.Context, summary string, act func(context.Context, activities.DueInput) (activities.DueKeysResult, error)) (int, error) {
+	res, err := regular(ctx, summary, expireWithin, act, activities.DueInput{})
+	return res.Keys, err
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
 
 	"github.com/litemaas/litemaas/activities"
 	"github.com/litemaas/litemaas/models"
@@ -22,6 +23,24 @@ func refs(n int, generation int64) []activities.CascadeRef {
 		out = append(out, activities.CascadeRef{ID: uuid.New(), Generation: generation})
 	}
 	return out
+}
+
+// quiet has nothing due to subscriptions.
+func quiet(env *testsuite.TestWorkflowEnvironment) {
+	env.OnActivity(subs.ExpireSubscriptions, mock.Anything, mock.Anything).Return(activities.FoundCascades{}, nil).Once()
+	env.OnActivity(subs.ResetQuotas, mock.Anything, mock.Anything).Return(activities.FoundCascades{}, nil).Once()
+	for _, step := range []any{subs.LapseRequests, subs.RemindApprovers, subs.NoticeExpiry} {
+		env.OnActivity(step, mock.Anything, mock.Anything).Return(activities.DueResult{}, nil).Once()
+	}
+}
+
+// quietKeys has nothing due to API keys.
+func quietKeys(env *testsuite.TestWorkflowEnvironment) {
+	env.OnWorkflow(workflows.ExpireKeys, mock.Anything, mock.Anything).Return(workflows.ExpireKeysResult{}, nil).Once()
+	for _, step := range []any{keys.AlarmRevocations, keys.NoticeKeys} {
+		env.OnActivity(step, mock.Anything, mock.Anything).Return(activities.DueKeysResult{}, nil).Once()
+	}
+	env.OnActivity(keys.RotateDueKeys, mock.Anything, mock.Anything).Return(activities.RotateDueKeysResult{}, nil).Once()
 }
 
 // What is due is done, page by page, and LiteLLM follows: on what ended by EndSubscription, on what
@@ -42,6 +61,7 @@ func TestExpire(t *testing.T) {
 		env.OnWorkflow(workflows.RestoreSubscription, mock.Anything, workflows.RestoreSubscriptionInput{CascadeID: c.ID}).Return(workflows.EndSubscriptionResult{}, nil).Once()
 	}
 
+	quietKeys(env)
 	env.ExecuteWorkflow(workflows.Expire, workflows.ExpireInput{})
 
 	require.NoError(t, env.GetWorkflowError())
@@ -60,6 +80,7 @@ func TestExpireDoesTheOtherSteps(t *testing.T) {
 	env.OnActivity(subs.RemindApprovers, mock.Anything, mock.Anything).Return(activities.DueResult{}, nil).Once()
 	env.OnActivity(subs.NoticeExpiry, mock.Anything, mock.Anything).Return(activities.DueResult{}, nil).Once()
 
+	quietKeys(env)
 	env.ExecuteWorkflow(workflows.Expire, workflows.ExpireInput{})
 
 	require.ErrorContains(t, env.GetWorkflowError(), "no")
@@ -74,6 +95,7 @@ func TestExpireLeavesTheRest(t *testing.T) {
 	for _, step := range []any{subs.LapseRequests, subs.RemindApprovers, subs.NoticeExpiry} {
 		env.OnActivity(step, mock.Anything, mock.Anything).Return(activities.DueResult{}, nil).Once()
 	}
+	quietKeys(env)
 	env.ExecuteWorkflow(workflows.Expire, workflows.ExpireInput{})
 	require.NoError(t, env.GetWorkflowError())
 }

@@ -26,6 +26,7 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	for _, wf := range []any{
 		workflows.FullSync, workflows.ApplyRemovals, workflows.RefreshModel, workflows.ReconcileUser, workflows.ReconcileUsers,
 		workflows.ReconcileKey, workflows.ReconcileKeys, workflows.ProvisionSubscription, workflows.EndSubscription, workflows.RestoreSubscription,
+		workflows.ExpireKeys, workflows.RotateKey,
 	} {
 		env.RegisterWorkflow(wf)
 	}

@@ -67,14 +67,23 @@ func bulk[In, Out any](ctx workflow.Context, summary string, act func(context.Co
 // regular is bulk with a patience of its own.
 func regular[In, Out any](ctx workflow.Context, summary string, within time.Duration, act func(context.Context, In) (Out, error), in In) (Out, error) {
 	var out Out
-	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	err := workflow.ExecuteActivity(viaProxy(ctx, summary, within), act, in).Get(ctx, &out)
+	return out, err
+}
+
+// regularRun is regular for an activity that only acts.
+func regularRun[In any](ctx workflow.Context, summary string, within time.Duration, act func(context.Context, In) error, in In) error {
+	return workflow.ExecuteActivity(viaProxy(ctx, summary, within), act, in).Get(ctx, nil)
+}
+
+func viaProxy(ctx workflow.Context, summary string, within time.Duration) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout:    30 * time.Minute,
 		HeartbeatTimeout:       2 * activities.BeatEvery,
 		ScheduleToCloseTimeout: within,
 		RetryPolicy:            &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 30 * time.Second},
 		Summary:                brief(summary),
-	}), act, in).Get(ctx, &out)
-	return out, err
+	})
 }
 
 // runID is the run as our rows name it: Temporal's run ID, which a reset does not change.

@@ -13,6 +13,7 @@ const (
 	changeSweepSubscriptions = "sweep-subscriptions" // Sweep looks after subscriptions and cascades
 	changeHoldCascades       = "hold-cascades"       // Offboard and Reinstate wait for the user's keys
 	changeForget             = "clean-forgets"       // Clean forgets operations
+	changeExpireKeys         = "expire-keys"         // Expire does what is due to API keys
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

@@ -65,21 +65,24 @@ type Client struct {
 // New returns a client of the proxy at cfg.URL. It does not connect; with a URL that is no
 // http address every call fails and says so.
 func New(cfg Config) *Client {
-	base, err := url.Parse(strings.TrimRight(strings.TrimSpace(cfg.URL), "/"))
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		base = nil
-	} else {
-		base = &url.URL{Scheme: base.Scheme, Host: base.Host, Path: base.Path} // without a login, which would reach logs
-	}
 	conns := cmp.Or(cfg.MaxConns, defaultMaxConns)
 	return &Client{
-		base: base, key: cfg.APIKey, timeout: cmp.Or(cfg.Timeout, defaultTimeout),
+		base: addressOf(cfg.URL), key: cfg.APIKey, timeout: cmp.Or(cfg.Timeout, defaultTimeout),
 		http: &http.Client{
 			Transport: transport(conns),
 			// A redirect is a login page or a wrong scheme; following it would send our key there.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// addressOf reads the address of a proxy; nil: it is none.
+func addressOf(text string) *url.URL {
+	u, err := url.Parse(strings.TrimRight(strings.TrimSpace(text), "/"))
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil
+	}
+	return &url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path} // without a login, which would reach logs
 }
 
 // String says where the proxy is. It keeps fmt away from the key.
@@ -141,6 +144,8 @@ type call struct {
 	body         any             // nil: none
 	hide         []models.Secret // secrets of this call, to be kept out of its errors
 	patience     time.Duration   // 0: the client's time-out
+	at           *url.URL        // nil: where the client's proxy is
+	as           models.Secret   // none: as its admin
 }
 
 // do sends the call and decodes the answer into out (nil: dropped).
@@ -162,7 +167,7 @@ func (c *Client) do(ctx context.Context, k call, out any) error {
 
 // send sends the call and gives the body of a good answer to read.
 func (c *Client) send(ctx context.Context, k call, read func(io.Reader) error) error {
-	if c.base == nil {
+	if k.at == nil && c.base == nil {
 		return models.Errorf(models.Unavailable, "LiteLLM has no address: set litellm.url (LITELLM_API_URL) to something like http://localhost:4000")
 	}
 	calling, cancel := context.WithTimeout(ctx, cmp.Or(k.patience, c.timeout))
@@ -195,13 +200,17 @@ func (c *Client) request(ctx context.Context, k call) (*http.Request, error) {
 		}
 		body = bytes.NewReader(raw)
 	}
-	address := c.base.JoinPath(k.path)
+	base, key := cmp.Or(k.at, c.base), c.key
+	if !k.as.IsZero() {
+		key = k.as
+	}
+	address := base.JoinPath(k.path)
 	address.RawQuery = k.query.Encode()
 	req, err := http.NewRequestWithContext(ctx, k.method, address.String(), body)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.key.Reveal())
+	req.Header.Set("Authorization", "Bearer "+key.Reveal())
 	req.Header.Set("Accept", "application/json")
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")

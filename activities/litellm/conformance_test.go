@@ -51,6 +51,7 @@ func conform(t *testing.T, l target) {
 		{"calls", callCases},
 		{"models", modelCases},
 		{"keys", keyCases},
+		{"probes", probeCases},
 		{"golden", goldenCases},
 		{"users", userCases},
 		{"refusals", refusalCases},

@@ -128,6 +128,9 @@ func (r rule) matches(status int, message string) bool {
 
 func says(text string) *regexp.Regexp { return regexp.MustCompile("(?i)" + text) }
 
+// noDatabase is what LiteLLM says, under several statuses, when its database is away.
+var noDatabase = says(`\b(no connected db|no db connected|db not connected)\b`)
+
 // rules are tried in order. Each was seen on LiteLLM 1.108.11 or read in its source.
 var rules = []rule{
 	{500, says(`model list not loaded|router is not loaded`), models.Unavailable, errListNotLoaded, "LiteLLM's model list cannot be read: "},
@@ -135,7 +138,7 @@ var rules = []rule{
 	{500, says(`failed to add model to db`), models.Conflict, errNotAdded, refused},
 	{500, says(`store_model_in_db`), models.Conflict, nil, "LiteLLM keeps no models in its database; start it with STORE_MODEL_IN_DB=True: "},
 	{500, says(`^(authentication error, )?invalid duration format`), models.Invalid, nil, refused},
-	{0, says(`\b(no connected db|no db connected|db not connected)\b`), models.Unavailable, nil, "LiteLLM has no database: "},
+	{0, noDatabase, models.Unavailable, nil, "LiteLLM has no database: "},
 	{0, says(`litellm enterprise|enterprise[- ](feature|licen[sc]e|only)|licen[sc]e is over limit`), models.Invalid, nil, "LiteLLM wants a licence for it: "},
 	{400, says(`already exists`), models.Conflict, nil, refused}, // an alias, a team
 	{400, says(`cannot edit config-based model`), models.Conflict, nil, refused},

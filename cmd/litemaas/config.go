@@ -47,6 +47,7 @@ type logConfig struct {
 type litellmConfig struct {
 	URL       string        `mapstructure:"url"`
 	PublicURL string        `mapstructure:"public_url"`
+	Addresses []string      `mapstructure:"addresses"`
 	APIKey    models.Secret `mapstructure:"api_key"`
 	Timeout   time.Duration `mapstructure:"timeout"`
 	MaxConns  int           `mapstructure:"max_conns"`

@@ -69,6 +69,14 @@ var (
 		},
 		right: "an address such as http://localhost:4000, without a login or a query", show: maskLogin,
 	}
+	httpURLs = kind{
+		read: readList(func(text string) (string, bool) {
+			v, ok := httpURL.read(text)
+			address, _ := v.(string)
+			return address, ok
+		}),
+		right: "addresses such as http://litellm-0:4000, separated by commas", show: maskLogin, list: true,
+	}
 	origins = kind{
 		read: readList(func(text string) (string, bool) {
 			u, ok := parseHTTP(text)

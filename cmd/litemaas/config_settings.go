@@ -67,6 +67,8 @@ var settings = []setting{
 		what: "A built web UI that is served beside the API: the directory with its index.html. It is read at the start.",
 	},
 
+	{key: "api.reveal_max_age", def: "24h", kind: duration(minute, 365*day), what: "How long ago somebody may have signed in who is shown the secret of an API key."},
+
 	{
 		key: "limits.ip", def: "300/1m", kind: rate,
 		what: "How many requests in which time an address may send while it does not say who it is. RATE_LIMIT_MAX and\nRATE_LIMIT_TIME_WINDOW are the two parts of it; one without the other is 100, or 1m, as in LiteMaaS.",
@@ -157,6 +159,10 @@ var settings = []setting{
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},
 	{key: "litellm.public_url", kind: httpURL, what: "LiteLLM, as users and their browsers reach it. If not set: litellm.url."},
+	{
+		key: "litellm.addresses", kind: httpURLs,
+		what: "Every process of LiteLLM that takes calls of models, as this program reaches each: a key is revoked when all of them\nrefuse it, as each has a cache of its own. A list, or separated by commas. If not set: litellm.url alone.",
+	},
 	{
 		key: "litellm.api_key", kind: secret, aliases: []alias{{"LITELLM_API_KEY", nil}, {"LITELLM_MASTER_KEY", nil}},
 		what: "LiteLLM's master key, or the key of a proxy admin.",

@@ -129,6 +129,7 @@ func TestAliases(t *testing.T) {
 		{"PORT", "9000", ":9000", func(c config) any { return c.API.Listen }},
 		{"HOST", "127.0.0.1", "127.0.0.1:8081", func(c config) any { return c.API.Listen }},
 		{"HOST", "x86_64-conda-linux-gnu", ":8081", func(c config) any { return c.API.Listen }},
+		{"LITEMAAS_LITELLM_ADDRESSES", "http://litellm-0:4000/, http://litellm-1:4000", []string{"http://litellm-0:4000", "http://litellm-1:4000"}, func(c config) any { return c.LiteLLM.Addresses }},
 		{"CORS_ORIGIN", "http://localhost:3000, https://a.example/", []string{"http://localhost:3000", "https://a.example"}, func(c config) any { return c.API.CORSOrigins }},
 		{"ADMIN_API_KEYS", "ltm_admin_a,ltm_admin_b", []models.Secret{models.SecretOf("ltm_admin_a"), models.SecretOf("ltm_admin_b")}, func(c config) any { return c.API.AdminKeys }},
 		{"DATABASE_URL", "postgresql://u:p@h/d", "postgresql://u:p@h/d", func(c config) any { return c.Database.URL.Reveal() }},
@@ -211,6 +212,7 @@ func TestFile(t *testing.T) {
 environment:
 api:
   cors_origins: [http://a.example, http://b.example]
+  reveal_max_age: 5m
   admin_keys:
     - ltm_admin_1
     - ltm_admin_2
@@ -223,6 +225,7 @@ sync:
 	c, err := read(t)
 	require.NoError(t, err)
 	require.Equal(t, []string{"http://a.example", "http://b.example"}, c.API.CORSOrigins)
+	require.Equal(t, 5*time.Minute, c.API.RevealMaxAge)
 	require.Len(t, c.API.AdminKeys, 2)
 	require.True(t, c.Temporal.TLS)
 	require.Equal(t, 5, c.Sync.MaxRemovedPercent)

@@ -77,7 +77,7 @@ func (p *parts) worker() worker.Worker {
 			RemindAfter: p.config.Subscriptions.RemindAfter, LapseAfter: p.config.Subscriptions.LapseAfter,
 		},
 		Cascades: &activities.Cascades{Store: p.store},
-		Keys:     &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer},
+		Keys:     &activities.Keys{Store: p.store, Proxy: p.proxy, Sealer: p.sealer, Addresses: p.config.LiteLLM.Addresses},
 		Sessions: &activities.Sessions{Store: p.store, Keep: keepSessions},
 		AuditLog: &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 

@@ -149,6 +149,6 @@ func (p *parts) api() (*api.Server, error) {
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
 	return &api.Server{
-		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Auth: people, Config: cfg, Counter: counter, UI: ui, Version: version(),
+		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Auth: people, Sealer: p.sealer, Config: cfg, Counter: counter, UI: ui, Version: version(),
 	}, nil
 }

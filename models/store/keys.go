@@ -15,6 +15,7 @@ import (
 // sorted as Go sorts.
 const keyColumns = `k.id, k.user_id, k.team_id, k.name, k.alias, k.hash, k.prefix, k.holds, k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
 	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, k.spend, k.expires_at, k.revoked_at,
+	k.revoked_by, k.revoked_why, k.predecessor, k.retires_at, k.last_used_at,
 	k.generation, k.observed_generation, k.failed_generation, k.failure, k.created_at, k.updated_at,
 	(SELECT coalesce(jsonb_agg(m.model_id ORDER BY m.model_id COLLATE "C"), '[]') FROM api_key_models m WHERE m.api_key_id = k.id) AS models`
 
