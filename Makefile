@@ -99,6 +99,10 @@ browser: ## Sign in with a Chromium at a real Keycloak (OIDC_* as above; picture
 	@BROWSER_SHOTS=$${BROWSER_SHOTS:-$(BIN)/browser} $(TESTENV) go test -tags browser ./test/browser -count=1 -v
 	@echo "pictures: $${BROWSER_SHOTS:-$(BIN)/browser}"
 
+.PHONY: deploy-examples
+deploy-examples: ## Run the examples in deploy/ with a real LiteLLM (PYTHON: one with litellm[proxy])
+	@PYTHON=$${PYTHON:-python3} $(TESTENV) go test -tags deploy ./test/deploy -count=1 -v
+
 .PHONY: bench
 bench: ## Measure, and write docs/benchmarks.md
 	@$(TESTENV) go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md

@@ -34,11 +34,15 @@ func (a access) refuses(r *request) error {
 		return errNobody
 	case a.need != "" && !r.caller.May(a.need):
 		return models.Errorf(models.Forbidden, "Access denied. Required permission: %s", a.need)
+	case r.caller.KeyID != uuid.Nil && (!reads(r.method) || a.account && a.need == ""):
+		return models.Errorf(models.Forbidden, "Access denied. With an API key, one only reads what keys are for: sign in")
 	case a.account && !r.caller.hasAccount():
 		return models.Errorf(models.Forbidden, "Access denied. An admin key has no account of its own")
 	}
 	return nil
 }
+
+func reads(method string) bool { return method == http.MethodGet || method == http.MethodHead }
 
 var errNobody = models.Errorf(models.Unauthenticated, "Invalid or missing authentication token")
 
@@ -55,6 +59,9 @@ type caller struct {
 // of his: it would be one bucket for all.
 func newCaller(p models.Principal) caller {
 	c := caller{Principal: p, id: p.ID()}
+	if p.KeyID != uuid.Nil {
+		c.apiKey = p.KeyID.String()
+	}
 	if c.hasAccount() {
 		c.user = p.UserID.String()
 	} else {
@@ -96,10 +103,30 @@ func (a authenticator) principal(ctx context.Context, authorization string) (mod
 	if a.Auth == nil || authorization == "" {
 		return models.Principal{}, errNobody
 	}
-	if _, credential, _ := strings.Cut(authorization, " "); strings.HasPrefix(strings.TrimSpace(credential), models.SecretPrefix) {
-		return models.Principal{}, models.Errorf(models.Unauthenticated, "a key that begins with %s is for LiteLLM: sign in here, or send an admin key", models.SecretPrefix)
+	scheme, credential, _ := strings.Cut(authorization, " ")
+	if credential = strings.TrimSpace(credential); strings.HasPrefix(credential, models.SecretPrefix) && strings.EqualFold(scheme, "Bearer") {
+		return a.byKey(ctx, credential)
 	}
 	return a.Callers.Principal(ctx, authorization)
+}
+
+// byKey is the owner of an API key, who may read with it. That he has used up his budget or his
+// quota does not hinder him.
+func (a authenticator) byKey(ctx context.Context, key string) (models.Principal, error) {
+	k, v, err := a.APIKeys.Judge(ctx, key, "")
+	if err != nil {
+		return models.Principal{}, err
+	}
+	if err := v.Err(time.Now()); err != nil && models.KindOf(err) != models.Limited {
+		return models.Principal{}, models.Errorf(models.Unauthenticated, "%s", v.Words())
+	}
+	p, err := a.principals.User(ctx, k.Owner.ID)
+	if err != nil {
+		return models.Principal{}, err
+	}
+	a.UsedKeys.Note(k.ID)
+	p.KeyID, p.Via, p.Permissions = k.ID, "api-key", models.ByKey.Of(p.Permissions)
+	return p, nil
 }
 
 // guard lets a request through to an endpoint of that access, or answers it. An endpoint for

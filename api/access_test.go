@@ -133,6 +133,7 @@ var access = map[string]who{
 	"PUT /api/v1/api-keys/:id/rotate/policy":      subscribers,
 	"POST /api/v1/api-keys/:id/reveal":            users,
 	"POST /api/v1/api-keys/admin/cleanup-expired": admins,
+	"POST /api/v1/api-keys/validate":              admins,
 
 	"GET /api/v1/subscriptions":                     users,
 	"POST /api/v1/subscriptions":                    subscribers,

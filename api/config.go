@@ -19,11 +19,12 @@ type Config struct {
 	UIDir          string         `mapstructure:"ui_dir"`          // of a built web UI; see OpenUI
 	RevealMaxAge   time.Duration  `mapstructure:"reveal_max_age"`  // of the sign-in of who is shown a key's secret
 
-	Limits            Limits `mapstructure:"-"`
-	Environment       string `mapstructure:"-"` // development or production
-	LiteLLMPublicURL  string `mapstructure:"-"` // as users and their browsers reach LiteLLM
-	TemporalUIURL     string `mapstructure:"-"` // empty: no links
-	TemporalNamespace string `mapstructure:"-"`
+	Verify            VerifyConfig `mapstructure:"-"`
+	Limits            Limits       `mapstructure:"-"`
+	Environment       string       `mapstructure:"-"` // development or production
+	LiteLLMPublicURL  string       `mapstructure:"-"` // as users and their browsers reach LiteLLM
+	TemporalUIURL     string       `mapstructure:"-"` // empty: no links
+	TemporalNamespace string       `mapstructure:"-"`
 }
 
 type rootResponse struct {

@@ -21,6 +21,8 @@ type Auth struct {
 	Flow     *auth.Flow
 	Keys     *auth.Keys
 	Seen     *auth.Seen
+	APIKeys  *auth.KeyChecks
+	UsedKeys *auth.UsedKeys
 	Provider auth.Provider // nil: none is configured, and nobody can sign in
 
 	config     auth.Config
@@ -36,6 +38,8 @@ type People interface {
 	auth.PrincipalStore
 	auth.SeenStore
 	auth.KeyStore
+	auth.KeyCheckStore
+	auth.UsedKeysStore
 	Sessions(ctx context.Context, userID uuid.UUID) ([]models.Session, error)
 	RevokeSessions(ctx context.Context, userID, but uuid.UUID, why models.SessionEnd, by models.Actor) (int, error)
 	Listen(ctx context.Context, handle func(store.Notice)) error
@@ -48,6 +52,7 @@ var _ People = (*store.Store)(nil)
 // the configuration is Invalid, and blames the setting.
 func NewAuth(c auth.Config, adminKeys []models.Secret, people People, sealer models.Sealer) (*Auth, error) {
 	a := &Auth{config: c, people: people, sealer: sealer, Keys: auth.NewKeys(c, people, sealer), principals: auth.NewPrincipals(people), Seen: auth.NewSeen(people)}
+	a.APIKeys, a.UsedKeys = auth.NewKeyChecks(people), auth.NewUsedKeys(people)
 	tokens, err := auth.NewTokens(c, a.Keys)
 	if err != nil {
 		return nil, err
@@ -62,15 +67,17 @@ func NewAuth(c auth.Config, adminKeys []models.Secret, people People, sealer mod
 	return a, err
 }
 
-// Run hears of what changes, here and on other replicas, and records when sessions are used,
+// Run hears of what changes, here and on other replicas, and records when sessions and API keys are used,
 // until ctx ends. While it does not run, each request looks into the database.
 func (a *Auth) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { a.Seen.Run(ctx) })
+	wg.Go(func() { a.UsedKeys.Run(ctx) })
 	wg.Go(func() {
 		err := a.people.Listen(ctx, func(n store.Notice) {
 			a.principals.Hear(n)
 			a.Keys.Hear(n)
+			a.APIKeys.Hear(n)
 		})
 		if ctx.Err() == nil {
 			slog.ErrorContext(ctx, "nobody tells of changes; each request looks into the database", "error", err)

@@ -48,6 +48,8 @@ func (s *Server) router() *router {
 	s.peopleRoutes(r)
 	s.subscriptionRoutes(r)
 	s.keyLifeRoutes(r)
+	route(r, may("admin:api_keys").post("/api/v1/api-keys/validate", "validateKey", "See what an API key is good for"), s.validateKey)
+	s.extAuthz(r)
 	r.document()
 	return r
 }

@@ -10,6 +10,7 @@ import (
 type Principal struct {
 	UserID      uuid.UUID // zero for a configured admin key
 	SessionID   uuid.UUID // zero: no session
+	KeyID       uuid.UUID // of the API key that he came by; zero: none
 	Username    string
 	Email       string
 	Name        string   // his full name, else his username
@@ -19,7 +20,7 @@ type Principal struct {
 	Active      bool
 	AuthTime    time.Time // when he proved who he is
 	ExpiresAt   time.Time // when his session ends; zero: it does not
-	Via         string    // what he came by: api, admin-key, cli
+	Via         string    // what he came by: api, api-key, admin-key, cli
 }
 
 // May reports whether he may do something.

@@ -75,6 +75,15 @@ var Known = map[Permission]string{
 	"admin:health":               "See how each part of the system is",
 }
 
+// ByKey are the permissions that somebody has who comes by an API key of his, if he has them
+// himself: keys lie in many places, and are there to call models.
+var ByKey = Permissions{"api_keys:read", "models:read", "subscriptions:read", "usage:read"}
+
+// Of is what is in both sets, where others may hold everything.
+func (ps Permissions) Of(others Permissions) Permissions {
+	return slices.DeleteFunc(slices.Clone(ps), func(p Permission) bool { return !others.Has(p) })
+}
+
 // BuiltInRoles are the roles that are always there, as the schema creates them.
 func BuiltInRoles() Roles {
 	return Roles{

@@ -17,6 +17,8 @@ func SetClock(part any, now func() time.Time) {
 		part.now, part.keys.now = now, now
 	case *Principals:
 		part.now = now
+	case *KeyChecks:
+		part.now = now
 	case *Flow:
 		part.now = now
 	default:
@@ -32,6 +34,16 @@ func Remembered(p *Principals) (principals, users int) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	return len(p.known), len(p.of)
+}
+
+// SetKeyLimit bounds how many keys are remembered.
+func SetKeyLimit(k *KeyChecks, limit int) { k.limit = limit }
+
+// RememberedKeys is how many keys are, and how many of their owners.
+func RememberedKeys(k *KeyChecks) (keys, owners int) {
+	k.mu.RLock()
+	defer k.mu.RUnlock()
+	return len(k.known), len(k.owners)
 }
 
 // SeenTokens is how many tokens are remembered as verified.

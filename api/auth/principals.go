@@ -86,7 +86,12 @@ func (p *Principals) User(ctx context.Context, id uuid.UUID) (models.Principal, 
 
 // Hear takes note of what store.Listen tells.
 func (p *Principals) Hear(n store.Notice) {
-	if n.Kind == store.NoticeKeys || !p.pulse.hear(n) {
+	switch n.Kind {
+	case store.NoticeKeys, store.NoticeAPIKey, store.NoticeOwner, store.NoticeAPIKeys: // nobody's principal
+		return
+	case store.NoticeUser, store.NoticeSession, store.NoticeRoles, store.NoticeAlive, store.NoticeLost:
+	}
+	if !p.pulse.hear(n) {
 		return
 	}
 	p.mu.Lock()
@@ -100,7 +105,7 @@ func (p *Principals) Hear(n store.Notice) {
 			delete(p.known, s)
 		}
 		delete(p.of, n.ID)
-	case store.NoticeRoles, store.NoticeLost, store.NoticeKeys, store.NoticeAlive:
+	case store.NoticeRoles, store.NoticeLost, store.NoticeKeys, store.NoticeAlive, store.NoticeAPIKey, store.NoticeOwner, store.NoticeAPIKeys:
 		clear(p.known)
 		clear(p.of)
 	}

@@ -99,8 +99,10 @@ func TestPrincipalsForget(t *testing.T) {
 	c.tell(store.Notice{Kind: store.NoticeRoles})
 	require.Equal(t, 1, c.looksFor(t, mine))
 	require.Equal(t, 1, c.looksFor(t, other))
-	c.tell(store.Notice{Kind: store.NoticeKeys})
-	require.Zero(t, c.looksFor(t, mine))
+	for _, kind := range []store.NoticeKind{store.NoticeKeys, store.NoticeAPIKey, store.NoticeOwner, store.NoticeAPIKeys} { // nobody's business
+		c.tell(store.Notice{Kind: kind, ID: c.users[0]})
+		require.Zero(t, c.looksFor(t, mine))
+	}
 
 	require.NoError(t, c.RevokeSession(t.Context(), c.users[0], mine, models.SessionRevoked, models.Actor{}))
 	_, err = c.Session(t.Context(), mine)

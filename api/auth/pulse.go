@@ -26,7 +26,7 @@ func (p *pulse) hear(n store.Notice) bool {
 		return false
 	case store.NoticeLost:
 		p.beat.Store(0)
-	case store.NoticeUser, store.NoticeSession, store.NoticeRoles, store.NoticeKeys:
+	case store.NoticeUser, store.NoticeSession, store.NoticeRoles, store.NoticeKeys, store.NoticeAPIKey, store.NoticeOwner, store.NoticeAPIKeys:
 	}
 	p.epoch.Add(1)
 	return true

@@ -71,6 +71,15 @@ func (s *Seen) Flush(ctx context.Context) error {
 
 // Run writes from time to time until ctx ends, and then what is left.
 func (s *Seen) Run(ctx context.Context) {
+	everySeen(ctx, func(ctx context.Context) {
+		if err := s.Flush(ctx); err != nil {
+			slog.WarnContext(ctx, "when sessions were used is not recorded", "error", err)
+		}
+	})
+}
+
+// everySeen flushes from time to time until ctx ends, and then once more.
+func everySeen(ctx context.Context, flush func(context.Context)) {
 	tick := time.NewTicker(seenEvery)
 	defer tick.Stop()
 	for {
@@ -78,12 +87,9 @@ func (s *Seen) Run(ctx context.Context) {
 		case <-tick.C:
 		case <-ctx.Done():
 		}
-		flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), seenEvery)
-		err := s.Flush(flush)
+		within, cancel := context.WithTimeout(context.WithoutCancel(ctx), seenEvery)
+		flush(within)
 		cancel()
-		if err != nil {
-			slog.WarnContext(ctx, "when sessions were used is not recorded", "error", err)
-		}
 		if ctx.Err() != nil {
 			return
 		}

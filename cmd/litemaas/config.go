@@ -19,20 +19,21 @@ import (
 // config is everything that can be set. Each key has a line in the table of settings, which
 // says its default, its names and what it is.
 type config struct {
-	Environment string          `mapstructure:"environment"` // development or production
-	Log         logConfig       `mapstructure:"log"`
-	API         api.Config      `mapstructure:"api"`
-	Database    store.Config    `mapstructure:"database"`
-	LiteLLM     litellmConfig   `mapstructure:"litellm"`
-	Temporal    temporal.Config `mapstructure:"temporal"`
-	Sync        syncConfig      `mapstructure:"sync"`
-	Redis       redisConfig     `mapstructure:"redis"`
-	Sessions    sessionsConfig  `mapstructure:"sessions"`
-	Limits      api.Limits      `mapstructure:"limits"`
-	Auth        auth.Config     `mapstructure:"auth"`
-	Secrets     secretsConfig   `mapstructure:"secrets"`
-	Users       usersConfig     `mapstructure:"users"`
-	Audit       auditConfig     `mapstructure:"audit"`
+	Environment string           `mapstructure:"environment"` // development or production
+	Log         logConfig        `mapstructure:"log"`
+	API         api.Config       `mapstructure:"api"`
+	Database    store.Config     `mapstructure:"database"`
+	LiteLLM     litellmConfig    `mapstructure:"litellm"`
+	Temporal    temporal.Config  `mapstructure:"temporal"`
+	Sync        syncConfig       `mapstructure:"sync"`
+	Redis       redisConfig      `mapstructure:"redis"`
+	Sessions    sessionsConfig   `mapstructure:"sessions"`
+	Limits      api.Limits       `mapstructure:"limits"`
+	Auth        auth.Config      `mapstructure:"auth"`
+	Secrets     secretsConfig    `mapstructure:"secrets"`
+	Users       usersConfig      `mapstructure:"users"`
+	Audit       auditConfig      `mapstructure:"audit"`
+	Verify      api.VerifyConfig `mapstructure:"verify"`
 
 	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
 
@@ -165,5 +166,8 @@ func (c *config) check() error {
 			c.Sync.Jitter, c.values["sync.jitter"].origin, c.Sync.Interval).On("sync.jitter")
 	}
 	c.completeAuth()
-	return c.checkSessions()
+	if err := c.checkSessions(); err != nil {
+		return err
+	}
+	return inSection("verify", c.Verify.Check())
 }

@@ -91,6 +91,11 @@ var settings = []setting{
 		what: "Exports, for each caller, beside the above. ADMIN_EXPORT_RATE_LIMIT is a number in a minute.",
 	},
 
+	{key: "verify.ext_authz", def: "false", kind: boolean, what: "Whether gateways may ask whether a request may be made with an API key, as Envoy's ext_authz does: see deploy/envoy."},
+	{key: "verify.prefix", def: "/ext-authz", kind: word, what: "What the paths begin with that they ask at."},
+	{key: "verify.secret", kind: secret, what: "What they say in the header x-litemaas-gateway. Where it is not set, verify.gateways must be."},
+	{key: "verify.gateways", kind: networks, what: "Where they are: addresses, or networks such as 10.0.0.0/8. If not set: anywhere."},
+
 	{
 		key: "redis.url", kind: redisURL,
 		what: "A Redis in which the replicas count requests together. If not set, or while it is away, each counts for itself.",

@@ -168,7 +168,7 @@ func TestEveryKeyByItsName(t *testing.T) {
 				"api.trusted_proxies": "10.0.0.0/8, ::1", "api.ui_dir": "dist", "redis.url": "redis://h",
 				"auth.provider": "oidc", "auth.issuer": "http://a.example/", "auth.client_id": "x", "auth.client_secret": "x", "auth.frontend_url": "http://a.example",
 				"auth.scopes": "openid, email", "auth.openshift_api": "http://a.example", "auth.initial_admins": "ada, bob", "auth.jwt_secret": "x",
-				"secrets.keyset": newKeyset(t), "secrets.keyset_file": "keyset.json",
+				"secrets.keyset": newKeyset(t), "secrets.keyset_file": "keyset.json", "verify.secret": "a-secret-of-gateways", "verify.gateways": "10.0.0.0/8",
 			}[s.key]
 			if good == "" {
 				good = s.def

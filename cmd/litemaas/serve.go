@@ -146,6 +146,7 @@ func (p *parts) api() (*api.Server, error) {
 		return nil, err
 	}
 	cfg := p.config.API
+	cfg.Verify = p.config.Verify
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
 	return &api.Server{

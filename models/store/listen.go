@@ -14,18 +14,22 @@ type NoticeKind string
 
 // The kinds. What changed is told by the transaction that changes it, at its commit.
 const (
-	NoticeUser    NoticeKind = "user"    // what the user may, or what he is called, changed
-	NoticeSession NoticeKind = "session" // the session ended
-	NoticeRoles   NoticeKind = "roles"   // what some role permits changed
-	NoticeKeys    NoticeKind = "keys"    // the signing keys changed
-	NoticeAlive   NoticeKind = "alive"   // everything committed before At has been told
-	NoticeLost    NoticeKind = "lost"    // something may have been missed: forget everything
+	NoticeUser    NoticeKind = "user"     // what the user may, or what he is called, changed
+	NoticeSession NoticeKind = "session"  // the session ended
+	NoticeRoles   NoticeKind = "roles"    // what some role permits changed
+	NoticeKeys    NoticeKind = "keys"     // the signing keys changed
+	NoticeAPIKey  NoticeKind = "key"      // the API key of that hash changed; told by triggers, as the next two
+	NoticeOwner   NoticeKind = "owner"    // what all API keys of the user may changed
+	NoticeAPIKeys NoticeKind = "api_keys" // very many API keys changed
+	NoticeAlive   NoticeKind = "alive"    // everything committed before At has been told
+	NoticeLost    NoticeKind = "lost"     // something may have been missed: forget everything
 )
 
 // Notice is one thing that a listener is told.
 type Notice struct {
 	Kind NoticeKind
 	ID   uuid.UUID // of the user or the session
+	Hash string    // of the API key, in hex
 	At   time.Time // of NoticeAlive: by the clock of this machine
 }
 
@@ -131,9 +135,12 @@ func noticeOf(payload string) Notice {
 	kind, id, _ := strings.Cut(payload, ":")
 	n := Notice{Kind: NoticeKind(kind)}
 	switch n.Kind {
-	case NoticeRoles, NoticeKeys:
+	case NoticeRoles, NoticeKeys, NoticeAPIKeys:
 		return n
-	case NoticeUser, NoticeSession:
+	case NoticeAPIKey:
+		n.Hash = id
+		return n
+	case NoticeUser, NoticeSession, NoticeOwner:
 		var err error
 		if n.ID, err = uuid.Parse(id); err == nil {
 			return n

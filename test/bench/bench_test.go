@@ -27,15 +27,16 @@ func BenchmarkAll(b *testing.B) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	var page strings.Builder
 	head(&page)
-	sizes, audited, subscribed := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}
+	sizes, audited, subscribed, keys := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}, 1_000_000
 	if *quick {
-		sizes, audited, subscribed = sizes[:3], 10_000, subscribed[:1]
+		sizes, audited, subscribed, keys = sizes[:3], 10_000, subscribed[:1], 10_000
 	}
 	benchSyncs(b, &page, sizes)
 	benchReads(b, &page, []int{100, 10_000})
 	benchPeople(b, &page, 100_000, audited)
 	benchCreates(b, &page)
 	benchSubscriptions(b, &page, subscribed)
+	benchVerify(b, &page, keys)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)

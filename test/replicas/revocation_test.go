@@ -102,7 +102,7 @@ func start(t *testing.T, database string, kept func(*store.Store) api.People) *s
 		require.NoError(t, err)
 		running.Go(func() { people.Run(t.Context()) })
 		t.Cleanup(running.Wait)
-		web := httptest.NewServer((&api.Server{Store: st, Auth: people}).Handler())
+		web := httptest.NewServer((&api.Server{Store: st, Auth: people, Config: api.Config{Verify: gateways}}).Handler())
 		t.Cleanup(web.Close)
 		s.replicas[i], s.flow = web.URL, people.Flow
 		if i == 0 {
@@ -154,9 +154,14 @@ func (s *system) revoke(t *testing.T, at int) time.Duration {
 // call sends a request with a token and returns the status of the answer.
 func (s *system) call(t *testing.T, method, url string, g auth.Grant) int {
 	t.Helper()
+	return send(t, method, url, g.Access)
+}
+
+func send(t *testing.T, method, url string, bearer models.Secret) int {
+	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, url, http.NoBody)
 	require.NoError(t, err)
-	req.Header.Set("Authorization", "Bearer "+g.Access.Reveal())
+	req.Header.Set("Authorization", "Bearer "+bearer.Reveal())
 	res, err := http.DefaultClient.Do(req)
 	require.NoError(t, err)
 	defer func() { _ = res.Body.Close() }()
