@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
 
 	"github.com/litemaas/litemaas/models"
 )
@@ -34,8 +35,11 @@ func (a *Keys) UnsettledKeys(ctx context.Context, in UnsettledKeysInput) (Unsett
 	return UnsettledKeysResult{ids, last}, err
 }
 
-// ApplyKeysInput names the keys of a batch.
-type ApplyKeysInput struct{ IDs []uuid.UUID }
+// ApplyKeysInput names the keys of a batch. New says that nobody can have told LiteLLM of any.
+type ApplyKeysInput struct {
+	IDs []uuid.UUID
+	New bool `json:",omitzero"`
+}
 
 // ApplyKeysResult says which keys were seen at LiteLLM as their rows say, and which were not.
 type ApplyKeysResult struct {
@@ -52,11 +56,12 @@ func (a *Keys) ApplyKeys(ctx context.Context, in ApplyKeysInput) (ApplyKeysResul
 	if err != nil {
 		return ApplyKeysResult{}, err
 	}
+	unheard := in.New && activity.GetInfo(ctx).Attempt == 1
 	res := ApplyKeysResult{Silent: len(keys) > 0}
 	var mu sync.Mutex
 	abreast(keys, func(k models.Key) {
 		s := a.settling(k)
-		err := s.run(ctx, false)
+		err := s.run(ctx, unheard && k.ObservedGeneration == 0)
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {

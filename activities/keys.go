@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -96,6 +97,9 @@ func (s *settlingKey) run(ctx context.Context, unheard bool) error {
 			return err
 		}
 		step := s.key.Next(seen)
+		if seen != nil && s.resets(*seen) && step != models.KeyDelete {
+			step = models.KeyResetSpend
+		}
 		switch {
 		case step == models.KeySettled:
 			return s.proveGone(ctx)
@@ -117,13 +121,21 @@ func (s *settlingKey) run(ctx context.Context, unheard bool) error {
 	return models.Wrap(models.Unavailable, errNotKept, "LiteLLM does not keep what it is told of the key: %s", strings.Join(fields, ", "))
 }
 
+// resets reports whether LiteLLM has yet to count what the key spends from zero. Once is enough:
+// it may be in use.
+func (s *settlingKey) resets(seen models.ProxyKey) bool {
+	return s.key.Resets() && seen.Spend != 0 && !slices.Contains(s.did, models.KeyResetSpend)
+}
+
 // look returns the key as LiteLLM holds it; nil: not at all. What a deleted key had spent counts
-// when it is made again, unless we know of more.
+// when it is made again, unless we know of more, or it is to be counted from zero.
 func (s *settlingKey) look(ctx context.Context) (*models.ProxyKey, error) {
 	seen, err := s.Proxy.Key(ctx, s.key.Hash)
 	switch {
 	case models.KindOf(err) == models.NotFound:
-		s.spend = max(s.spend, seen.Spend)
+		if !s.key.Resets() {
+			s.spend = max(s.spend, seen.Spend)
+		}
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -146,6 +158,8 @@ func (s *settlingKey) write(ctx context.Context, step models.KeyStep, seen *mode
 		err = s.Proxy.UnblockKey(ctx, s.key.Hash)
 	case models.KeyDelete:
 		err = s.Proxy.DeleteKey(ctx, s.key.Hash)
+	case models.KeyResetSpend:
+		err = s.Proxy.ResetKeySpend(ctx, s.key.Hash)
 	case models.KeySettled:
 	}
 	if err == nil {

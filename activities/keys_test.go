@@ -240,6 +240,33 @@ func TestApplyKeyCarriesTheSpend(t *testing.T) {
 	require.Equal(t, 7*models.Dollar, seen.Spend)
 }
 
+// A reset is done once, though its answer is lost; a key that is made again begins at zero by it.
+func TestApplyKeyResetsTheSpend(t *testing.T) {
+	r := newRing(t, litellmtest.Options{})
+	k := r.key(t)
+	_, err := r.apply(t, activities.ApplyKeyInput{ID: k.ID, New: true})
+	require.NoError(t, err)
+	_, err = r.ObserveKey(t.Context(), models.KeyProof{ID: k.ID, Generation: 1, Spend: 2 * models.Dollar})
+	require.NoError(t, err)
+	k, err = r.Store.ResetKeySpend(t.Context(), k.UserID, k.ID, true, models.System("test"))
+	require.NoError(t, err)
+	r.proxy.LoseNext("/key/update", 1)
+	_, err = r.apply(t, activities.ApplyKeyInput{ID: k.ID})
+	require.Error(t, err)
+	res, err := r.apply(t, activities.ApplyKeyInput{ID: k.ID})
+	require.NoError(t, err)
+	require.Empty(t, res.Did, "the answer was lost, the reset was not")
+	require.Zero(t, res.Spend)
+
+	k, err = r.Store.ResetKeySpend(t.Context(), k.UserID, k.ID, true, models.System("test"))
+	require.NoError(t, err)
+	require.NoError(t, r.Proxy.DeleteKey(t.Context(), k.Hash))
+	res, err = r.apply(t, activities.ApplyKeyInput{ID: k.ID})
+	require.NoError(t, err)
+	require.Equal(t, []models.KeyStep{models.KeyGenerate}, res.Did)
+	require.Zero(t, res.Spend, "what the deleted one had spent is forgotten")
+}
+
 // An alias that another of LiteLLM's keys has is a refusal, in LiteLLM's words. A key that
 // cannot be narrowed for it is blocked, and released when it can.
 func TestApplyKeyIsRefused(t *testing.T) {

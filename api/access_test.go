@@ -155,6 +155,20 @@ var access = map[string]who{
 	"GET /api/v1/admin/users/:id/subscriptions":     auditors,
 	"POST /api/v1/admin/users/:id/subscriptions":    admins,
 	"PUT /api/v1/admin/models/:id":                  admins,
+
+	"GET /api/v1/api-keys":                                     users,
+	"POST /api/v1/api-keys":                                    subscribers,
+	"GET /api/v1/api-keys/stats":                               users,
+	"GET /api/v1/api-keys/:id":                                 users,
+	"PATCH /api/v1/api-keys/:id":                               subscribers,
+	"DELETE /api/v1/api-keys/:id":                              subscribers,
+	"POST /api/v1/api-keys/:id/reset-spend":                    subscribers,
+	"GET /api/v1/admin/api-keys":                               viewers,
+	"GET /api/v1/admin/users/:id/api-keys":                     auditors,
+	"POST /api/v1/admin/users/:id/api-keys":                    admins,
+	"PATCH /api/v1/admin/users/:id/api-keys/:keyId":            admins,
+	"DELETE /api/v1/admin/users/:id/api-keys/:keyId":           admins,
+	"POST /api/v1/admin/users/:id/api-keys/:keyId/reset-spend": admins,
 }
 
 // others are the routes that name what belongs to a user: to others it is not there, whatever
@@ -179,6 +193,10 @@ var others = map[string]func(t *testing.T, s system) string{
 	"POST /api/v1/api-keys/:id/rotate/undo":   somebodysKey("/rotate/undo"),
 	"PUT /api/v1/api-keys/:id/rotate/policy":  somebodysKey("/rotate/policy"),
 	"POST /api/v1/api-keys/:id/reveal":        somebodysKey("/reveal"),
+	"GET /api/v1/api-keys/:id":                somebodysKey(""),
+	"PATCH /api/v1/api-keys/:id":              somebodysKey(""),
+	"DELETE /api/v1/api-keys/:id":             somebodysKey(""),
+	"POST /api/v1/api-keys/:id/reset-spend":   somebodysKey("/reset-spend"),
 }
 
 // somebodysKey is somebody's API key, and what comes after it in the path.
@@ -244,7 +262,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	s := idle(t)
 	s.audits(t)
 	s.fill(t, some(t)...)
-	fill := strings.NewReplacer("api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
+	fill := strings.NewReplacer(":keyId", uuid.NewString(), "api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
 		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
 	for _, r := range api.Routes(s.Server) {

@@ -21,6 +21,7 @@ type Config struct {
 
 	Verify            VerifyConfig `mapstructure:"-"`
 	Limits            Limits       `mapstructure:"-"`
+	OwnersResetSpend  bool         `mapstructure:"-"` // whether users reset what their keys spent
 	Environment       string       `mapstructure:"-"` // development or production
 	LiteLLMPublicURL  string       `mapstructure:"-"` // as users and their browsers reach LiteLLM
 	TemporalUIURL     string       `mapstructure:"-"` // empty: no links

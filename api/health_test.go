@@ -192,10 +192,11 @@ func TestReadsNeedNoLiteLLM(t *testing.T) {
 	op := s.get(t, "/api/v1/operations").at("data.0.id").(string)
 	who := s.as(t, "ada", admin)
 	sub := s.by(t, who, http.MethodPost, "/api/v1/subscriptions", `{"modelId": "gpt-4o"}`).is(http.StatusCreated)
+	key := s.by(t, who, http.MethodPost, "/api/v1/api-keys", `{"modelIds": ["gpt-4o"]}`).is(http.StatusCreated)
 	s.down(t)
 	proxy.Inject(litellmtest.Fault{Kind: litellmtest.FaultCut})
 	before := len(proxy.Requests())
-	fill := strings.NewReplacer("operations/:id", "operations/"+op, "subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
+	fill := strings.NewReplacer("api-keys/:id", "api-keys/"+id(key), "operations/:id", "operations/"+op, "subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
 		":id", "gpt-4o", ":file", "swagger-ui.css")
 	for line := range access {
 		if path, ok := strings.CutPrefix(line, "GET "); ok && path != "/api/auth/callback" {

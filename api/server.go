@@ -23,14 +23,15 @@ type Server struct {
 	Store     *store.Store
 	Temporal  workflows.Starter
 	Schedules workflows.Scheduler
-	Auth      *Auth         // nil: nobody is known
-	Sealer    models.Sealer // of the secrets of API keys
+	Auth      *Auth // nil: nobody is known
 	Config    Config
 	Counter   ratelimit.Counter // of requests; nil: in memory
 	UI        *UI               // nil: none is served
+	Sealer    models.Sealer     // of the secrets of API keys
 	Version   string            // of this program
 
 	started time.Time
+	keys    *workflows.KeyBatches
 }
 
 // patience is how long a request waits for its workflow. The web UI gives up after 30 s.
@@ -42,11 +43,13 @@ func (s *Server) Handler() http.Handler { return s.router() }
 // router builds the API from its table of routes.
 func (s *Server) router() *router {
 	s.started = time.Now()
+	s.keys = workflows.NewKeyBatches(s.Temporal)
 	m := newMeter(s)
 	r := newRouter(s, m)
 	s.routes(r, m)
 	s.peopleRoutes(r)
 	s.subscriptionRoutes(r)
+	s.keyRoutes(r)
 	s.keyLifeRoutes(r)
 	route(r, may("admin:api_keys").post("/api/v1/api-keys/validate", "validateKey", "See what an API key is good for"), s.validateKey)
 	s.extAuthz(r)
@@ -61,8 +64,8 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API, with peopleRoutes, subscriptionRoutes and keyLifeRoutes: every route, and who
-// may call it.
+// routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes and
+// keyLifeRoutes: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)

@@ -4,7 +4,7 @@
 -- +goose Up
 ALTER TABLE api_keys
     ADD soft_budget        bigint      CHECK (soft_budget >= 0), -- billionths of a dollar
-    ADD model_max_budget   jsonb       NOT NULL DEFAULT '{}',    -- {model: {budgetLimit: billionths, timePeriod}}
+    ADD model_max_budget   jsonb       NOT NULL DEFAULT '{}',    -- {model: {budgetLimit: dollars, timePeriod}}
     ADD tags               jsonb       NOT NULL DEFAULT '[]',
     ADD permissions        jsonb       NOT NULL DEFAULT '{}',
     ADD guardrails         jsonb       NOT NULL DEFAULT '[]',
@@ -17,6 +17,7 @@ ALTER TABLE api_keys
     ADD last_used_at       timestamptz,
     ADD noticed_days       int,         -- of the last notice that it will expire: 30, 7, 1
     ADD predecessor        uuid        UNIQUE REFERENCES api_keys, -- that it replaces
+    ADD reset_generation   bigint      NOT NULL DEFAULT 0, -- the last wish by which what it spent counts from zero
     ADD retires_at         timestamptz, -- rotated: when its successor is alone
     ADD retire_silent      interval,    -- rotated: retire it sooner when it was silent for so long
     ADD rotate_every       interval;    -- by policy; null: never
@@ -32,4 +33,4 @@ CREATE INDEX api_keys_revoking ON api_keys (revoked_at) WHERE revoked_at IS NOT 
 ALTER TABLE api_keys
     DROP soft_budget, DROP model_max_budget, DROP tags, DROP permissions, DROP guardrails, DROP subscription_id, DROP created_by,
     DROP revoked_by, DROP revoked_why, DROP alarmed_at, DROP deleted_at, DROP last_used_at, DROP noticed_days,
-    DROP predecessor, DROP retires_at, DROP retire_silent, DROP rotate_every;
+    DROP predecessor, DROP reset_generation, DROP retires_at, DROP retire_silent, DROP rotate_every;

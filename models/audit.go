@@ -61,6 +61,19 @@ const (
 	AuditUserKeyReveal  AuditAction = "API_KEY_RETRIEVE_FULL"
 	AuditUserKeyHidden  AuditAction = "API_KEY_RETRIEVE_FAILED"
 	AuditUserKeyCleanup AuditAction = "API_KEYS_CLEANUP"
+	AuditUserKeyUpdate  AuditAction = "API_KEY_UPDATE"
+	AuditUserKeyRevoke  AuditAction = "API_KEY_REVOKE"
+	AuditUserKeyDelete  AuditAction = "API_KEY_DELETE"
+	AuditUserKeySpend   AuditAction = "API_KEY_SPEND_RESET"
+
+	// What admins do to the keys of users.
+	AuditAdminKeyCreate    AuditAction = "ADMIN_CREATE_API_KEY"
+	AuditAdminKeyUpdate    AuditAction = "ADMIN_UPDATE_API_KEY"
+	AuditAdminKeyRevoke    AuditAction = "ADMIN_REVOKE_API_KEY"
+	AuditAdminKeyDelete    AuditAction = "ADMIN_DELETE_API_KEY"
+	AuditAdminKeySpend     AuditAction = "ADMIN_RESET_API_KEY_SPEND"
+	AuditAdminSubscribed   AuditAction = "ADMIN_AUTO_CREATE_SUBSCRIPTION"
+	AuditAdminResubscribed AuditAction = "ADMIN_AUTO_ACTIVATE_SUBSCRIPTION"
 
 	AuditSubscriptionCreate     AuditAction = "SUBSCRIPTION_CREATE"
 	AuditSubscriptionReactivate AuditAction = "SUBSCRIPTION_REACTIVATED" // its owner asked again

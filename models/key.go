@@ -32,14 +32,18 @@ type Key struct {
 	Spend       USD              // in the budget period, as LiteLLM last said
 	ExpiresAt   *time.Time       // nil: never
 	RevokedAt   *time.Time       // nil: it is not
+	Terms       KeyTerms         `gorm:"embedded"`
 
+	CreatedBy             string // a user's id, or an admin key's name; empty: not known
 	RevokedBy, RevokedWhy string
+	DeletedAt             *time.Time // lists leave it out since; what it used stays its own
 	LastUsedAt            *time.Time // nil: never, as far as we know
 
 	Predecessor *uuid.UUID // the key that it replaces
 	RetiresAt   *time.Time // it was rotated: when its successor is alone; nil: it was not
 
 	Generation, ObservedGeneration, FailedGeneration int64
+	ResetGeneration                                  int64  // the last wish by which what it spent counts from zero
 	Failure                                          string // why LiteLLM refuses it, in words for its owner
 	CreatedAt, UpdatedAt                             time.Time
 }
@@ -110,6 +114,9 @@ const (
 	metadataTPM     = "model_tpm_limit"
 	metadataRPM     = "model_rpm_limit"
 )
+
+// Resets reports whether LiteLLM has yet to count what the key spends from zero.
+func (k Key) Resets() bool { return k.ResetGeneration > k.ObservedGeneration }
 
 // Proxy is the key as LiteLLM should hold it, if it should have it at all: see Next. Whatever
 // its owner put into the metadata, it says that we made it.
@@ -205,6 +212,8 @@ const (
 	KeyBlock    KeyStep = "block"
 	KeyUnblock  KeyStep = "unblock"
 	KeyDelete   KeyStep = "delete"
+
+	KeyResetSpend KeyStep = "reset_spend"
 )
 
 // Next is the next write that brings LiteLLM, which holds seen (nil: nothing), nearer to the

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
@@ -111,11 +112,16 @@ func TestHistoriesOfKeys(t *testing.T) {
 	require.Equal(t, models.Conflict, models.KindOf(err))
 	kept = append(kept, s.record(t, "reconcile_key_refused", workflows.ReconcileKeyInput{KeyID: second.ID}.WorkflowID(), ""))
 
+	fourth, fifth := storetest.Key(t, s.store, u.ID, nil, "a"), storetest.Key(t, s.store, u.ID, nil, "a")
+	batch := workflows.ReconcileKeyBatchInput{BatchID: uuid.New(), KeyIDs: []uuid.UUID{fourth.ID, fifth.ID}}
+	require.Empty(t, run(t, s, workflows.ReconcileKeyBatch, batch).Left)
+	kept = append(kept, s.record(t, "reconcile_key_batch", batch.WorkflowID(), ""))
+
 	require.NoError(t, s.litellm.DeleteKey(t.Context(), third.Hash))
 	synced := s.sync(t, models.SyncOptions{KeepMissing: true})
 	require.Equal(t, 2, synced.Keys.Missing)
 	kept = append(kept, s.record(t, "full_sync_keys", "full-sync", synced.RunID.String()))
-	for _, k := range []models.Key{first, second, third} {
+	for _, k := range []models.Key{first, second, third, fourth, fifth} {
 		require.NotContains(t, strings.Join(kept, ""), storetest.Secret(t, k).Reveal())
 	}
 }

@@ -1,11 +1,15 @@
 package temporal_test
 
 import (
+	"context"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/litemaas/litemaas/activities/litellm"
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
@@ -138,4 +142,53 @@ func TestSweepFindsOverlookedKeys(t *testing.T) {
 	require.True(t, run(t, s, workflows.Sweep, workflows.SweepInput{}).Keys)
 	s.keysSettled(t)
 	require.Len(t, s.proxy.Keys(), 3)
+}
+
+// counting is a Temporal server that counts the runs that are started on it.
+type counting struct {
+	client.Client
+	started atomic.Int64
+}
+
+func (c *counting) ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, wf any, args ...any) (client.WorkflowRun, error) {
+	c.started.Add(1)
+	return c.Client.ExecuteWorkflow(ctx, o, wf, args...)
+}
+
+// Many new keys share a few runs, and LiteLLM hears of each once; the one that it refuses fails
+// alone.
+func TestKeyBatches(t *testing.T) {
+	s := start(t)
+	u := s.subscriber(t, "ada", "a")
+	keys := make([]models.Key, 64)
+	for i := range keys {
+		keys[i] = storetest.Key(t, s.store, u.ID, nil, "a")
+	}
+	const refused = 40
+	require.NoError(t, s.litellm.GenerateKey(t.Context(), litellm.NewKey{
+		KeyLimits: litellm.KeyLimits{Models: []string{"a"}, Alias: keys[refused].Alias}, Secret: models.SecretOf("sk-of-a-stranger-1"),
+	}))
+	generated := s.proxy.Calls("/key/generate")
+	c := &counting{Client: s.client}
+	b := workflows.NewKeyBatches(c)
+	errs := make([]error, len(keys))
+	var wg sync.WaitGroup
+	for i, k := range keys {
+		wg.Go(func() { errs[i] = b.Settle(t.Context(), k.ID, time.Minute) })
+	}
+	wg.Wait()
+	for i, err := range errs {
+		k, lost := s.store.Key(t.Context(), keys[i].ID)
+		require.NoError(t, lost)
+		if i == refused {
+			require.Equal(t, models.Conflict, models.KindOf(err))
+			require.Equal(t, models.KeyFailed, k.Status())
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, models.KeyActive, s.requireKey(t, k).Status())
+	}
+	require.LessOrEqual(t, c.started.Load(), int64(len(keys)/4))
+	require.LessOrEqual(t, s.proxy.Calls("/key/generate")-generated, len(keys)+3, "one call for each, but for the one that is refused")
+	require.Len(t, s.proxy.Keys(), len(keys))
 }

@@ -26,9 +26,9 @@ func TestRegisteredNames(t *testing.T) {
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard", "ProvisionSubscription",
-		"ReconcileKey", "ReconcileKeys", "ReconcileUser", "ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets",
-		"RestoreSubscription", "RotateKey", "Sweep",
+		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard",
+		"ProvisionSubscription", "ReconcileKey", "ReconcileKeyBatch", "ReconcileKeys", "ReconcileUser", "ReconcileUsers",
+		"RefreshModel", "Reinstate", "ResealSecrets", "RestoreSubscription", "RotateKey", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
 		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun",

@@ -51,6 +51,7 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.ReconcileUsers)
 	r.RegisterWorkflow(workflows.ReconcileKey)
 	r.RegisterWorkflow(workflows.ReconcileKeys)
+	r.RegisterWorkflow(workflows.ReconcileKeyBatch)
 	r.RegisterWorkflow(workflows.Offboard)
 	r.RegisterWorkflow(workflows.Reinstate)
 	r.RegisterWorkflow(workflows.ProvisionSubscription)

@@ -75,7 +75,7 @@ func followEnded(ctx workflow.Context, due activities.EndDueKeysResult, done *Ex
 		page := ids[:min(len(ids), keysAtOnce)]
 		ids = ids[len(page):]
 		var settled ReconcileKeysResult
-		if err := settleKeys(ctx, page, &settled); err != nil {
+		if err := settleKeys(ctx, activities.ApplyKeysInput{IDs: page}, &settled); err != nil {
 			return err
 		}
 		if settled.Silent { // the sweep starts them when LiteLLM is back

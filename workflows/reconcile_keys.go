@@ -49,7 +49,7 @@ func ReconcileKeys(ctx workflow.Context, in ReconcileKeysInput) (ReconcileKeysRe
 		if err != nil || len(page.IDs) == 0 {
 			return in.Done, err
 		}
-		err = settleKeys(ctx, page.IDs, &in.Done)
+		err = settleKeys(ctx, activities.ApplyKeysInput{IDs: page.IDs}, &in.Done)
 		workflow.SetCurrentDetails(ctx, keysDetails(in.Done))
 		if err != nil || in.Done.Silent {
 			return in.Done, err
@@ -63,18 +63,23 @@ func ReconcileKeys(ctx workflow.Context, in ReconcileKeysInput) (ReconcileKeysRe
 
 // settleKeys makes LiteLLM hold some keys, keysAtOnce at most, and adds to done what became of
 // them. Each that is left gets a run of its own, which goes on by itself.
-func settleKeys(ctx workflow.Context, ids []uuid.UUID, done *ReconcileKeysResult) error {
-	applied, err := bulk(ctx, fmt.Sprintf("Make LiteLLM hold %d API keys as their rows say", len(ids)),
-		keys.ApplyKeys, activities.ApplyKeysInput{IDs: ids})
+func settleKeys(ctx workflow.Context, batch activities.ApplyKeysInput, done *ReconcileKeysResult) error {
+	_, err := settleKeyBatch(ctx, batch, done)
+	return err
+}
+
+// settleKeyBatch is settleKeys, and says which keys are left: all, when LiteLLM went away.
+func settleKeyBatch(ctx workflow.Context, batch activities.ApplyKeysInput, done *ReconcileKeysResult) ([]uuid.UUID, error) {
+	applied, err := bulk(ctx, fmt.Sprintf("Make LiteLLM hold %d API keys as their rows say", len(batch.IDs)), keys.ApplyKeys, batch)
 	if done.Silent = applied.Silent; err != nil || applied.Silent {
-		return err
+		return batch.IDs, err
 	}
 	observed, err := local(ctx, "Record which keys LiteLLM was seen to hold", keys.ObserveKeys, activities.ObserveKeysInput{Seen: applied.Seen})
 	if err != nil {
-		return err
+		return batch.IDs, err
 	}
 	left := slices.Concat(applied.Left, observed.Behind)
-	done.Settled += len(ids) - len(left)
+	done.Settled += len(batch.IDs) - len(left)
 	done.Left += len(left)
 	var runs []workflow.ChildWorkflowFuture
 	for _, id := range left {
@@ -82,10 +87,10 @@ func settleKeys(ctx workflow.Context, ids []uuid.UUID, done *ReconcileKeysResult
 	}
 	for _, run := range runs {
 		if err := begun(ctx, run); err != nil {
-			return err
+			return left, err
 		}
 	}
-	return nil
+	return left, nil
 }
 
 func keysDetails(done ReconcileKeysResult) string {

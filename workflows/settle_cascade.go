@@ -60,7 +60,7 @@ func settlePage(ctx workflow.Context, page activities.CascadeKeysResult, done *R
 		return false, nil
 	}
 	before := done.Settled
-	err = settleKeys(ctx, page.Unsettled, done)
+	err = settleKeys(ctx, activities.ApplyKeysInput{IDs: page.Unsettled}, done)
 	return done.Settled > before, err
 }
 

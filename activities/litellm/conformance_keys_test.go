@@ -48,6 +48,18 @@ var keyCases = []conformanceCase{
 		require.False(t, k.Blocked)
 		require.Zero(t, k.Spend)
 	}},
+	{"what a key spent is counted from zero again, and nothing else of it changes", func(t *testing.T, l target) {
+		limits := limited(t)
+		secret := l.newKey(t, func(k *litellm.NewKey) { k.KeyLimits, k.Spend = limits, 3*models.Dollar })
+		for range 2 {
+			require.NoError(t, l.ResetKeySpend(t.Context(), secret.Hash()))
+			k, err := l.Key(t.Context(), secret.Hash())
+			require.NoError(t, err)
+			require.Zero(t, k.Spend)
+			requireLimits(t, limits, k)
+		}
+		require.Equal(t, models.NotFound, models.KindOf(l.ResetKeySpend(t.Context(), models.SecretOf(unique("sk-none")).Hash())))
+	}},
 	{"an update sets every limit and takes every limit away", func(t *testing.T, l target) {
 		secret := l.newKey(t, func(k *litellm.NewKey) { k.UserID, k.Spend = "ada", models.Dollar })
 		limits, none := limited(t), litellm.KeyLimits{Models: []string{"c"}}

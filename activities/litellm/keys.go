@@ -86,6 +86,12 @@ func (c *Client) UnblockKey(ctx context.Context, hash string) error {
 	return c.postKey(ctx, "/key/unblock", hash, map[string]any{})
 }
 
+// ResetKeySpend makes LiteLLM count what a key spends in its budget period from zero. It may be
+// repeated; NotFound means that LiteLLM does not have the key.
+func (c *Client) ResetKeySpend(ctx context.Context, hash string) error {
+	return c.postKey(ctx, "/key/update", hash, map[string]any{"spend": 0})
+}
+
 // DeleteKey removes a key for good. NotFound means that it was gone. Other replicas of LiteLLM
 // may take the key until their caches expire (60 s).
 func (c *Client) DeleteKey(ctx context.Context, hash string) error {

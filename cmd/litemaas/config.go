@@ -36,6 +36,7 @@ type config struct {
 	Verify      api.VerifyConfig `mapstructure:"verify"`
 
 	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
+	Keys          keysConfig          `mapstructure:"keys"`
 
 	values map[string]value // by key: what was read, and where
 }
@@ -89,6 +90,10 @@ type subscriptionsConfig struct {
 	RemindAfter     time.Duration `mapstructure:"remind_after"`
 	LapseAfter      time.Duration `mapstructure:"lapse_after"`
 	CatalogueMaxAge time.Duration `mapstructure:"catalogue_max_age"`
+}
+
+type keysConfig struct {
+	OwnersResetSpend bool `mapstructure:"owners_reset_spend"`
 }
 
 // configured reports whether the file, the environment or a flag sets the key.

@@ -160,6 +160,8 @@ var settings = []setting{
 		what: "How old what we know of a model may be when somebody subscribes to it, before LiteLLM is asked again.",
 	},
 
+	{key: "keys.owners_reset_spend", def: "false", kind: boolean, what: "Whether users may have what their API keys spent counted from zero: then a budget is none."},
+
 	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},

@@ -149,6 +149,7 @@ func (p *parts) api() (*api.Server, error) {
 	cfg.Verify = p.config.Verify
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
+	cfg.OwnersResetSpend = p.config.Keys.OwnersResetSpend
 	return &api.Server{
 		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Auth: people, Sealer: p.sealer, Config: cfg, Counter: counter, UI: ui, Version: version(),
 	}, nil

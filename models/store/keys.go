@@ -15,8 +15,9 @@ import (
 // sorted as Go sorts.
 const keyColumns = `k.id, k.user_id, k.team_id, k.name, k.alias, k.hash, k.prefix, k.holds, k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
 	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, k.spend, k.expires_at, k.revoked_at,
-	k.revoked_by, k.revoked_why, k.predecessor, k.retires_at, k.last_used_at,
-	k.generation, k.observed_generation, k.failed_generation, k.failure, k.created_at, k.updated_at,
+	k.soft_budget, k.model_max_budget, k.tags, k.permissions, k.guardrails, k.subscription_id, k.created_by, k.revoked_by, k.revoked_why,
+	k.deleted_at, k.last_used_at, k.predecessor, k.retires_at,
+	k.generation, k.observed_generation, k.failed_generation, k.reset_generation, k.failure, k.created_at, k.updated_at,
 	(SELECT coalesce(jsonb_agg(m.model_id ORDER BY m.model_id COLLATE "C"), '[]') FROM api_key_models m WHERE m.api_key_id = k.id) AS models`
 
 // Key returns one key.
@@ -38,32 +39,29 @@ func (s *Store) UserKeys(ctx context.Context, userID uuid.UUID) ([]models.Key, e
 	return rows, err
 }
 
-// CreateKey stores a new key, whose ID, owner, name, alias, hash, prefix and sealed secret are
-// given, and reads the rest back into it. It is Conflict when the alias or the hash is another
-// key's, and Invalid when its owner, its team or one of its models is unknown.
+// CreateKey stores a new key as it is, whose ID, owner, name, alias, hash, prefix and sealed secret
+// are given, and reads the rest back into it. It judges nothing: see IssueKey. It is Conflict when
+// the alias or the hash is another key's, and Invalid when its owner, its team or one of its models
+// is unknown.
 func (s *Store) CreateKey(ctx context.Context, k *models.Key, by models.Actor) error {
+	return s.createKey(ctx, k, models.AuditUserKeyCreate, by)
+}
+
+func (s *Store) createKey(ctx context.Context, k *models.Key, action models.AuditAction, by models.Actor) error {
 	k.Models = slices.Compact(slices.Sorted(slices.Values(k.Models)))
-	row := map[string]any{
-		"id": k.ID, "user": k.UserID, "team": k.TeamID, "name": k.Name, "alias": k.Alias, "hash": k.Hash, "prefix": k.Prefix, "sealed": k.Sealed,
-		"budget": k.Limits.MaxBudget, "period": k.Limits.BudgetDuration, "tpm": k.Limits.TPM, "rpm": k.Limits.RPM,
-		"parallel": k.MaxParallel, "spend": k.Spend, "expires": k.ExpiresAt,
-	}
-	for name, value := range map[string]any{
-		"holds": append([]models.Hold{}, k.Holds...), "models": append([]string{}, k.Models...),
-		"modelTPM": orEmpty(k.ModelTPM), "modelRPM": orEmpty(k.ModelRPM), "metadata": orObject(k.Metadata),
-	} {
-		raw, err := json.Marshal(value)
-		if err != nil {
-			return models.Wrap(models.Invalid, err, "API key: its %s", name)
-		}
-		row[name] = string(raw)
+	k.CreatedBy = by.ID
+	row, err := rowOfKey(k)
+	if err != nil {
+		return err
 	}
 	return s.InTx(ctx, func(tx *Store) error {
 		err := tx.named(ctx, "API key", `
 			INSERT INTO api_keys (id, user_id, team_id, name, alias, hash, prefix, sealed, holds, max_budget, budget_duration, tpm_limit, rpm_limit,
-			                      max_parallel, model_tpm, model_rpm, metadata, spend, expires_at)
+			                      max_parallel, model_tpm, model_rpm, metadata, spend, expires_at,
+			                      soft_budget, model_max_budget, tags, permissions, guardrails, subscription_id, created_by)
 			VALUES (@id, @user, @team, @name, @alias, @hash, @prefix, @sealed, CAST(@holds AS jsonb), @budget, @period, @tpm, @rpm,
-			        @parallel, CAST(@modelTPM AS jsonb), CAST(@modelRPM AS jsonb), CAST(@metadata AS jsonb), @spend, @expires)`, row)
+			        @parallel, CAST(@modelTPM AS jsonb), CAST(@modelRPM AS jsonb), CAST(@metadata AS jsonb), @spend, @expires,
+			        @soft, CAST(@modelBudgets AS jsonb), CAST(@tags AS jsonb), CAST(@permissions AS jsonb), CAST(@guardrails AS jsonb), @subscription, @creator)`, row)
 		if err != nil {
 			return err
 		}
@@ -75,21 +73,48 @@ func (s *Store) CreateKey(ctx context.Context, k *models.Key, by models.Actor) e
 		if *k, err = tx.Key(ctx, k.ID); err != nil {
 			return err
 		}
-		return tx.Audit(ctx, by, models.Event{
-			Action: models.AuditUserKeyCreate, ResourceType: models.AuditOfKey, ResourceID: k.ID.String(),
-			After: map[string]any{
-				"userId": k.UserID, "name": k.Name, "prefix": k.Prefix, "models": k.Models, "expiresAt": k.ExpiresAt,
-				"maxBudget": k.Limits.MaxBudget, "budgetDuration": k.Limits.BudgetDuration, "tpmLimit": k.Limits.TPM, "rpmLimit": k.Limits.RPM,
-			},
-		})
+		after := auditedKey(k)
+		after["userId"], after["prefix"] = k.UserID, k.Prefix
+		return tx.Audit(ctx, by, models.Event{Action: action, ResourceType: models.AuditOfKey, ResourceID: k.ID.String(), After: after})
 	})
 }
 
-func orEmpty(counts map[string]int64) map[string]int64 {
-	if counts == nil {
-		return map[string]int64{}
+// rowOfKey is what a statement writes of a key, by name.
+func rowOfKey(k *models.Key) (map[string]any, error) {
+	row := map[string]any{
+		"id": k.ID, "user": k.UserID, "team": k.TeamID, "name": k.Name, "alias": k.Alias, "hash": k.Hash, "prefix": k.Prefix, "sealed": k.Sealed,
+		"budget": k.Limits.MaxBudget, "period": k.Limits.BudgetDuration, "tpm": k.Limits.TPM, "rpm": k.Limits.RPM,
+		"parallel": k.MaxParallel, "spend": k.Spend, "expires": k.ExpiresAt,
+		"soft": k.Terms.SoftBudget, "subscription": k.Terms.SubscriptionID, "creator": k.CreatedBy,
 	}
-	return counts
+	for name, value := range map[string]any{
+		"holds": append([]models.Hold{}, k.Holds...), "models": append([]string{}, k.Models...),
+		"modelTPM": orEmpty(k.ModelTPM), "modelRPM": orEmpty(k.ModelRPM), "metadata": orObject(k.Metadata),
+		"modelBudgets": orEmpty(k.Terms.ModelMaxBudget), "permissions": orEmpty(k.Terms.Permissions),
+		"tags": append([]string{}, k.Terms.Tags...), "guardrails": append([]string{}, k.Terms.Guardrails...),
+	} {
+		raw, err := json.Marshal(value)
+		if err != nil {
+			return nil, models.Wrap(models.Invalid, err, "API key: its %s", name)
+		}
+		row[name] = string(raw)
+	}
+	return row, nil
+}
+
+// auditedKey is what the audit log says of a key: nothing by which one could use it.
+func auditedKey(k *models.Key) map[string]any {
+	return map[string]any{
+		"name": k.Name, "models": k.Models, "expiresAt": k.ExpiresAt, "maxBudget": k.Limits.MaxBudget, "budgetDuration": k.Limits.BudgetDuration,
+		"tpmLimit": k.Limits.TPM, "rpmLimit": k.Limits.RPM, "softBudget": k.Terms.SoftBudget, "maxParallelRequests": k.MaxParallel,
+	}
+}
+
+func orEmpty[T any](byName map[string]T) map[string]T {
+	if byName == nil {
+		return map[string]T{}
+	}
+	return byName
 }
 
 func orObject(raw json.RawMessage) json.RawMessage {

@@ -30,6 +30,11 @@ func TestCreateKey(t *testing.T) {
 		Limits:      models.Limits{MaxBudget: new(3 * models.Dollar), BudgetDuration: "monthly", TPM: new(int64(5)), RPM: new(int64(0))},
 		MaxParallel: new(int64(2)), ModelTPM: map[string]int64{"a": 7}, ModelRPM: map[string]int64{"B": 1},
 		Metadata: json.RawMessage(`{"project": "x"}`), Spend: models.Dollar, ExpiresAt: &end,
+		Terms: models.KeyTerms{
+			SoftBudget: new(2 * models.Dollar), ModelMaxBudget: map[string]models.ModelBudget{"a": {Limit: models.Dollar, Period: "30d"}},
+			Tags: []string{"x"}, Permissions: map[string]bool{"allowEmbeddings": true}, Guardrails: []string{"g"}, SubscriptionID: new(uuid.New()),
+		},
+		CreatedBy: "system",
 	}
 	var given models.Key
 	k := storetest.Key(t, s, u.ID, func(k *models.Key) {
