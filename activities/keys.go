@@ -169,6 +169,9 @@ func (s *settlingKey) write(ctx context.Context, step models.KeyStep, seen *mode
 }
 
 func (s *settlingKey) generate(ctx context.Context) error {
+	if len(s.key.Sealed) == 0 {
+		return models.Errorf(models.Invalid, "LiteLLM does not have the key, and nobody here knows its secret, because it was adopted: it cannot be made again")
+	}
 	secret, err := s.key.Secret(s.Sealer)
 	if err != nil {
 		return err
@@ -185,7 +188,7 @@ func (s *settlingKey) generate(ctx context.Context) error {
 // update gives the key its limits. An older LiteLLM takes none away; what a first update left is
 // set to what it takes for unlimited. A key that LiteLLM refuses to narrow is blocked.
 func (s *settlingKey) update(ctx context.Context, seen models.ProxyKey) error {
-	limits := limitsOf(s.key.Proxy())
+	limits := limitsOf(s.key.Wanted(seen))
 	if n := len(s.did); n > 0 && s.did[n-1] == models.KeyUpdate {
 		limits.MaxBudget = cmp.Or(limits.MaxBudget, new(models.Unlimited*models.Dollar))
 		for _, limit := range []**int64{&limits.TPM, &limits.RPM, &limits.MaxParallelRequests} {

@@ -57,22 +57,28 @@ func (a *SyncRuns) keys(ctx context.Context, runID uuid.UUID) ([]models.ProxyKey
 	return list, nil
 }
 
-// CompareKeysResult is what was found, and how many of ours are to be written to LiteLLM again.
+// CompareKeysResult is what was found, how many of ours are to be written to LiteLLM again, and
+// how many that are not ours are to be blocked there.
 type CompareKeysResult struct {
-	Counts models.KeyCounts
-	Wished int // none, in a dry run
+	Counts  models.KeyCounts
+	Wished  int // none, in a dry run
+	Orphans int `json:",omitzero"` // likewise; at most one is counted
 }
 
 // CompareKeys compares what was fetched with our keys, takes off models that their owners are not
-// subscribed to, and wishes anew for those that LiteLLM lacks or holds otherwise. Repeating it
-// changes nothing.
+// subscribed to, and wishes anew for those that LiteLLM lacks or holds otherwise, as far as the
+// rules say that ours is the word that counts. Repeating it changes nothing.
 func (a *SyncRuns) CompareKeys(ctx context.Context, in SyncRunRef) (CompareKeysResult, error) {
 	defer beat(ctx)()
-	run, err := a.Store.CompareKeys(ctx, in.ID)
-	out := CompareKeysResult{Counts: run.Keys}
-	if !run.Options.DryRun {
-		out.Wished = run.Keys.Missing + run.Keys.Different
+	rules := a.Rules
+	rules.Guard = a.Guard
+	run, err := a.Store.CompareKeys(ctx, in.ID, rules)
+	out := CompareKeysResult{Counts: run.Keys, Wished: run.KeysWished}
+	if err != nil || run.Options.DryRun {
+		return out, err
 	}
+	due, err := a.Store.DueOrphans(ctx, "", 1)
+	out.Orphans = len(due)
 	return out, err
 }
 

@@ -86,7 +86,7 @@ func TestSyncKeys(t *testing.T) {
 	require.Equal(t, 205, report.KeyDifferences)
 	require.Len(t, report.KeyExamples, 20)
 	require.ElementsMatch(t, []activities.KeyExample{
-		{Key: raised.ID.String(), Kind: models.KeyDifferent, Fields: []string{"models"}},
+		{Key: raised.ID.String(), Kind: models.KeyDifferent, Fields: []string{"models", "metadata"}},
 		{Key: unsubscribed.ID.String(), Kind: models.KeyDifferent, Fields: []string{"models", "subscriptions"}},
 		{Key: lost.ID.String(), Kind: models.KeyDifferent, Fields: []string{"models", "subscriptions"}},
 		{Key: missing.ID.String(), Kind: models.KeyMissing},

@@ -20,6 +20,7 @@ type SyncRuns struct {
 	Guard       models.Guard
 	ProposalTTL time.Duration // how long a proposal waits for an answer
 	Retention   time.Duration // how long reports are kept
+	Rules       models.KeySync
 }
 
 // SyncRunRef names a sync run; its rows stay out of the history.
@@ -163,6 +164,7 @@ type SyncReport struct {
 	Keys            models.KeyCounts
 	KeyExamples     []KeyExample
 	KeyDifferences  int // of which KeyExamples are the first
+	KeysNote        string
 	ProposalID      *uuid.UUID
 	Proposal        string // why a person is asked
 	ProposalExpires time.Time
@@ -180,7 +182,7 @@ func (a *SyncRuns) CompleteSyncRun(ctx context.Context, in SyncRunRef) (SyncRepo
 	}
 	out := SyncReport{
 		RunID: run.ID, Kind: run.Kind, Options: run.Options, Status: run.Status, Counts: run.Counts, Users: run.Users, Keys: run.Keys,
-		Problems: run.List.Problems(), ProposalID: run.ProposalID,
+		KeysNote: run.KeysNote, Problems: run.List.Problems(), ProposalID: run.ProposalID,
 	}
 	if n := len(out.Problems); n > reportLines {
 		out.Problems = append(out.Problems[:reportLines], "and more")

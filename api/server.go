@@ -101,6 +101,14 @@ func (s *Server) routes(r *router, m *meter) {
 	route(r, may("models:write").post("/api/v1/sync/schedule/trigger", "triggerSyncSchedule", "Let the schedule run now").accepted().repeatable(), s.triggerSyncSchedule)
 	route(r, may("models:write").get("/api/v1/sync/health", "syncHealth", "See whether syncs go well, and what waits for a person"), s.syncHealth)
 
+	route(r, may("models:write").get("/api/v1/sync/conflicts", "listKeyConflicts", "List fields of API keys that LiteLLM holds otherwise, and a person has to decide about"), s.listKeyConflicts)
+	route(r, may("models:write").get("/api/v1/sync/conflicts/{id}", "getKeyConflict", "Read a conflict"), s.getKeyConflict)
+	route(r, may("models:write").post("/api/v1/sync/conflicts/{id}/resolve", "resolveKeyConflict", "Decide whose word counts").or(http.StatusAccepted).repeatable(), s.resolveKeyConflict)
+	route(r, may("models:write").get("/api/v1/sync/orphans", "listKeyOrphans", "List LiteLLM's keys that are not ours"), s.listKeyOrphans)
+	route(r, may("models:write").post("/api/v1/sync/orphans/{hash}/adopt", "adoptKeyOrphan", "Make one of ours of such a key").or(http.StatusAccepted).repeatable(), s.adoptKeyOrphan)
+	route(r, may("models:write").post("/api/v1/sync/orphans/{hash}/release", "releaseKeyOrphan", "Let LiteLLM take such a key again, and leave it alone").or(http.StatusAccepted).repeatable(), s.releaseKeyOrphan)
+	route(r, may("models:write").delete("/api/v1/sync/orphans/{hash}", "deleteKeyOrphan", "Have such a key deleted at LiteLLM").or(http.StatusAccepted), s.deleteKeyOrphan)
+
 	route(r, signedIn.get("/api/v1/operations", "listOperations", "List your operations, the newest first"), s.listOperations)
 	route(r, signedIn.get("/api/v1/operations/{id}", "getOperation", "See how an operation went, or how far it is"), s.getOperation)
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/google/uuid"
 
@@ -22,7 +23,15 @@ type keyDifference struct {
 	Hash   string                   `json:"hash" doc:"LiteLLM's name for it: the SHA-256 of the key."`
 	Alias  string                   `json:"alias" doc:"LiteLLM's key_alias."`
 	Kind   models.KeyDifferenceKind `json:"kind" enum:"missing,different,unknown"`
-	Fields []models.FieldChange     `json:"fields" doc:"models, blocked: what LiteLLM held, and what it is to hold; there, no models are every model, and none to hold are no key. subscriptions: the models of our own row, and those that its owner is subscribed to."`
+	Fields []keyFieldChange         `json:"fields" doc:"models, blocked: what LiteLLM held, and what it is to hold; there, no models are every model, and none to hold are no key. subscriptions: the models of our own row, and those that its owner is subscribed to. Others: what LiteLLM held, and what our row said."`
+}
+
+// keyFieldChange is models.KeyFieldChange as it is sent.
+type keyFieldChange struct {
+	Field string          `json:"field"`
+	Old   json.RawMessage `json:"old"`
+	New   json.RawMessage `json:"new"`
+	Wins  models.KeySide  `json:"wins,omitempty" enum:"theirs,open" doc:"Whose word counts: LiteLLM's, or a person's, who has to decide; left out: ours."`
 }
 
 type listSyncKeysResponse struct {
@@ -46,7 +55,11 @@ func (s *Server) listSyncKeys(ctx context.Context, in *listSyncKeysRequest) (*li
 	out := &listSyncKeysResponse{}
 	out.Body.Data = make([]keyDifference, 0, len(found))
 	for _, d := range found {
-		out.Body.Data = append(out.Body.Data, keyDifference{d.KeyID, d.Hash, d.Alias, d.Kind, append([]models.FieldChange{}, d.Fields...)})
+		line := keyDifference{KeyID: d.KeyID, Hash: d.Hash, Alias: d.Alias, Kind: d.Kind, Fields: []keyFieldChange{}}
+		for _, f := range d.Fields {
+			line.Fields = append(line.Fields, keyFieldChange(f))
+		}
+		out.Body.Data = append(out.Body.Data, line)
 	}
 	out.Body.Pagination = newPagination(in.Page, in.Limit, total)
 	return out, nil

@@ -28,10 +28,10 @@ func TestSyncKeys(t *testing.T) {
 	tampered := k.Proxy()
 	tampered.Blocked = false
 	require.NoError(t, s.Store.StageKeys(t.Context(), run.ID, []models.ProxyKey{tampered, {Hash: "stranger", Alias: "ui"}}))
-	_, err = s.Store.CompareKeys(t.Context(), run.ID)
+	_, err = s.Store.CompareKeys(t.Context(), run.ID, models.KeySync{Guard: models.Guard{MaxRemovedPercent: 20, MinRemoved: 3}})
 	require.NoError(t, err)
 
-	require.Equal(t, map[string]any{"listed": 2.0, "missing": 0.0, "different": 1.0, "unknown": 1.0}, s.get(t, path).is(http.StatusOK).at("keys"))
+	require.Equal(t, map[string]any{"listed": 2.0, "missing": 0.0, "different": 1.0, "unknown": 1.0, "followed": 0.0, "disputed": 0.0, "suspect": 0.0}, s.get(t, path).is(http.StatusOK).at("keys"))
 	all := s.get(t, path+"/keys").is(http.StatusOK)
 	require.EqualValues(t, 2, all.at("pagination.total"))
 	require.Equal(t, []any{

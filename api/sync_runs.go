@@ -57,8 +57,11 @@ func newUserCounts(r models.SyncRun) *userCounts {
 type keyCounts struct {
 	Listed    int `json:"listed" doc:"API keys that LiteLLM lists."`
 	Missing   int `json:"missing" doc:"Ours that LiteLLM did not have; they are made again."`
-	Different int `json:"different" doc:"Ours that LiteLLM, or our own row, let do too much or too little; they are put right."`
-	Unknown   int `json:"unknown" doc:"LiteLLM's that are not ours; they are left alone."`
+	Different int `json:"different" doc:"Ours that LiteLLM held otherwise, or that our own row let do too much; they are put right, as far as ours is the word that counts."`
+	Unknown   int `json:"unknown" doc:"LiteLLM's that are not ours."`
+	Followed  int `json:"followed" doc:"Of the different: our row took over what LiteLLM holds."`
+	Disputed  int `json:"disputed" doc:"Of the different: a person has to decide; see /api/v1/sync/conflicts."`
+	Suspect   int `json:"suspect" doc:"Of the unknown: they claim to be ours, or are of our users; see /api/v1/sync/orphans."`
 }
 
 // newKeyCounts is nil until a run has looked at keys.
@@ -66,7 +69,7 @@ func newKeyCounts(r models.SyncRun) *keyCounts {
 	if r.KeysComparedAt == nil {
 		return nil
 	}
-	return &keyCounts{r.Keys.Listed, r.Keys.Missing, r.Keys.Different, r.Keys.Unknown}
+	return &keyCounts{r.Keys.Listed, r.Keys.Missing, r.Keys.Different, r.Keys.Unknown, r.Keys.Followed, r.Keys.Disputed, r.Keys.Suspect}
 }
 
 // syncRunResponse is a sync run as admins see it.
@@ -84,6 +87,7 @@ type syncRunResponse struct {
 	Counts      syncCounts         `json:"counts"`
 	Users       *userCounts        `json:"users,omitempty" doc:"What it found about users, once it has looked."`
 	Keys        *keyCounts         `json:"keys,omitempty" doc:"What it found about API keys, once it has looked."`
+	KeysNote    string             `json:"keysNote,omitempty" doc:"What a person should know of the API keys, in words."`
 	Problems    []string           `json:"problems" doc:"What could not be read, in words."`
 	ProposalID  *uuid.UUID         `json:"proposalId,omitempty" format:"uuid"`
 	Failure     string             `json:"failure,omitempty" doc:"Why it failed, in words."`
@@ -106,7 +110,7 @@ func (s *Server) newSyncRun(r models.SyncRun) syncRunResponse {
 	return syncRunResponse{
 		ID: r.ID, WorkflowID: r.WorkflowID, Kind: r.Kind, Trigger: r.Trigger, Actor: r.Actor, ModelID: r.Subject,
 		Options: newSyncOptions(r.Options), Status: r.Status, Phase: r.Phase, Progress: syncProgress{r.Fetched, r.Expected},
-		Counts: newSyncCounts(r.Counts), Users: newUserCounts(r), Keys: newKeyCounts(r), Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
+		Counts: newSyncCounts(r.Counts), Users: newUserCounts(r), Keys: newKeyCounts(r), KeysNote: r.KeysNote, Problems: r.List.Problems(), ProposalID: r.ProposalID, Failure: r.Failure,
 		StartedAt: r.StartedAt.UTC(), MergedAt: utc(r.MergedAt), FinishedAt: utc(r.FinishedAt), TemporalURL: s.temporalURL(r),
 	}
 }

@@ -75,6 +75,13 @@ const (
 	AuditAdminSubscribed   AuditAction = "ADMIN_AUTO_CREATE_SUBSCRIPTION"
 	AuditAdminResubscribed AuditAction = "ADMIN_AUTO_ACTIVATE_SUBSCRIPTION"
 
+	AuditKeyConflict        AuditAction = "API_KEY_CONFLICT"          // LiteLLM holds another value, and a person has to decide
+	AuditKeyConflictResolve AuditAction = "API_KEY_CONFLICT_RESOLVED" // he did
+	AuditOrphanQuarantine   AuditAction = "ORPHAN_KEY_QUARANTINED"    // a key of LiteLLM's that is not ours
+	AuditOrphanAdopt        AuditAction = "ORPHAN_KEY_ADOPTED"
+	AuditOrphanRelease      AuditAction = "ORPHAN_KEY_RELEASED"
+	AuditOrphanDelete       AuditAction = "ORPHAN_KEY_DELETED"
+
 	AuditSubscriptionCreate     AuditAction = "SUBSCRIPTION_CREATE"
 	AuditSubscriptionReactivate AuditAction = "SUBSCRIPTION_REACTIVATED" // its owner asked again
 	AuditSubscriptionReapply    AuditAction = "SUBSCRIPTION_REAPPLIED"   // he asked again, and an admin has to decide
@@ -116,6 +123,7 @@ const (
 	AuditOfSubscription AuditResource = "SUBSCRIPTION"
 	AuditOfModel        AuditResource = "MODEL"
 	AuditOfKey          AuditResource = "API_KEY"
+	AuditOfOrphan       AuditResource = "ORPHAN_KEY" // by LiteLLM's name for it
 
 	AuditOfLog AuditResource = "AUDIT"
 )

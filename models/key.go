@@ -21,7 +21,7 @@ type Key struct {
 	Alias       string           // LiteLLM's key_alias; unique
 	Hash        string           // hex SHA-256 of the secret: LiteLLM's name for the key
 	Prefix      string           // its first characters, for people
-	Sealed      []byte           // the secret, encrypted
+	Sealed      []byte           // the secret, encrypted; empty: nobody here knows it, as the key was adopted
 	Models      []string         `gorm:"serializer:json;->"` // the models it may call, sorted; none: LiteLLM must not have it
 	Holds       []Hold           `gorm:"serializer:json"`    // why it may not be used now
 	Limits      Limits           `gorm:"embedded"`
@@ -41,6 +41,10 @@ type Key struct {
 
 	Predecessor *uuid.UUID // the key that it replaces
 	RetiresAt   *time.Time // it was rotated: when its successor is alone; nil: it was not
+
+	// What the row said in fields that a person has yet to decide about; see KeysManual. It is read
+	// where LiteLLM is told of the key, and only there.
+	Disputed map[string]json.RawMessage `gorm:"serializer:json;->"`
 
 	Generation, ObservedGeneration, FailedGeneration int64
 	ResetGeneration                                  int64  // the last wish by which what it spent counts from zero
@@ -150,7 +154,7 @@ const expiryTolerance = 2 * time.Minute
 // agree with the row; none means that it does. A key's owner and team are for life, so they are
 // not compared.
 func (k Key) Differences(seen ProxyKey) []string {
-	want := k.Proxy()
+	want := k.Wanted(seen)
 	var fields []string
 	add := func(field string, differs bool) {
 		if differs {

@@ -241,8 +241,12 @@ func (k Key) Holding(secret Secret, s Sealer) (Key, error) {
 	return k, nil
 }
 
-// Secret is the key's secret, which s opens. It is Internal when s is not the one that sealed it.
+// Secret is the key's secret, which s opens. It is Internal when s is not the one that sealed it,
+// and Conflict when nobody here knows it.
 func (k Key) Secret(s Sealer) (Secret, error) {
+	if len(k.Sealed) == 0 {
+		return Secret{}, Errorf(Conflict, "nobody here knows the secret of the API key, because it was adopted from LiteLLM")
+	}
 	plain, err := s.Open(k.Sealed, k.SealContext())
 	if err != nil {
 		return Secret{}, Wrap(Internal, err, "the secret of API key %s cannot be opened: is the keyset of secrets the one that sealed it?", k.ID)

@@ -28,4 +28,5 @@ type ProxyKey struct {
 	Metadata  map[string]json.RawMessage // without LiteLLM's own entries for ModelTPM and ModelRPM
 
 	CreatedAt, UpdatedAt, LastActiveAt *time.Time
+	SettingsAt                         *time.Time // when somebody last changed it; nil: nobody did, or LiteLLM does not say
 }

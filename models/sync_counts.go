@@ -32,7 +32,16 @@ func (c UserCounts) Lines() []CountLine {
 }
 
 // Lines are what there was of anything, beside what was listed, in the order of a report.
-func (c KeyCounts) Lines() []CountLine { return UserCounts(c).Lines() }
+func (c KeyCounts) Lines() []CountLine {
+	return counted(
+		CountLine{"missing there", c.Missing},
+		CountLine{"different there", c.Different},
+		CountLine{"of these, followed here", c.Followed},
+		CountLine{"of these, a person decides", c.Disputed},
+		CountLine{"not ours", c.Unknown},
+		CountLine{"of these, claim to be ours", c.Suspect},
+	)
+}
 
 func counted(lines ...CountLine) []CountLine {
 	return slices.DeleteFunc(lines, func(l CountLine) bool { return l.N == 0 })

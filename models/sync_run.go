@@ -36,6 +36,8 @@ type SyncRun struct {
 
 	UsersComparedAt *time.Time // when LiteLLM's users were compared with ours
 	KeysComparedAt  *time.Time // when its keys were
+	KeysWished      int        // keys that are written to LiteLLM again
+	KeysNote        string     // what a person should know of them, in words
 }
 
 // SyncKind says how much of LiteLLM a run looks at.
@@ -131,7 +133,10 @@ type KeyCounts struct {
 	Listed    int // keys that LiteLLM lists
 	Missing   int `json:",omitzero"` // ours that LiteLLM does not have
 	Different int `json:",omitzero"` // ours that LiteLLM lets do something else, or that may do too much here
-	Unknown   int `json:",omitzero"` // LiteLLM's that are not ours; they are left alone
+	Unknown   int `json:",omitzero"` // LiteLLM's that are not ours
+	Followed  int `json:",omitzero"` // of the different: our row took over what LiteLLM holds
+	Disputed  int `json:",omitzero"` // of the different: a person has to decide; see KeysManual
+	Suspect   int `json:",omitzero"` // of the unknown: they claim to be ours, or are of our users
 }
 
 // KeyDifference is what one run found about one API key.
@@ -140,7 +145,7 @@ type KeyDifference struct {
 	KeyID  *uuid.UUID // nil: it is not ours
 	Alias  string
 	Kind   KeyDifferenceKind
-	Fields []FieldChange `gorm:"serializer:json"` // see KeyFieldSubscriptions; else in LiteLLM's words
+	Fields []KeyFieldChange `gorm:"serializer:json"` // see KeyFieldSubscriptions; else in LiteLLM's words
 }
 
 // KeyFieldSubscriptions is the field of a key that has models in our own row that its owner is not

@@ -22,24 +22,25 @@ func TestRegisteredNames(t *testing.T) {
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
 		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{}, Operations: &activities.Operations{},
+		Orphans: &activities.Orphans{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
 		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard",
-		"ProvisionSubscription", "ReconcileKey", "ReconcileKeyBatch", "ReconcileKeys", "ReconcileUser", "ReconcileUsers",
-		"RefreshModel", "Reinstate", "ResealSecrets", "RestoreSubscription", "RotateKey", "Sweep",
+		"ProvisionSubscription", "QuarantineOrphans", "ReconcileKey", "ReconcileKeyBatch", "ReconcileKeys", "ReconcileUser",
+		"ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets", "RestoreSubscription", "RotateKey", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
-		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyUser", "ApplyUsers", "AuditReseal", "BeginSyncRun",
-		"CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed", "DeactivateUser",
-		"DropAudit", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey", "FailSyncRun", "FailUser",
-		"FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations", "HastenRetirement",
-		"LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys", "ObserveCascade",
-		"ObserveKey", "ObserveKeys", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription",
-		"RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "RetireKey",
-		"RotateDueKeys", "TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades", "UnsettledKeys", "UnsettledUsers",
-		"UserCascades",
+		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyOrphans", "ApplyUser", "ApplyUsers", "AuditReseal",
+		"BeginSyncRun", "CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed",
+		"DeactivateUser", "DropAudit", "DueOrphans", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey",
+		"FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations",
+		"HastenRetirement", "LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys",
+		"ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveOrphans", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM",
+		"ProvisionSubscription", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas",
+		"RestoreReturned", "RetireKey", "RotateDueKeys", "TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades",
+		"UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")
 }

@@ -25,6 +25,7 @@ type Activities struct {
 	AuditLog      *activities.AuditLog
 	SealedValues  *activities.SealedValues
 	Operations    *activities.Operations
+	Orphans       *activities.Orphans
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -52,6 +53,7 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.ReconcileKey)
 	r.RegisterWorkflow(workflows.ReconcileKeys)
 	r.RegisterWorkflow(workflows.ReconcileKeyBatch)
+	r.RegisterWorkflow(workflows.QuarantineOrphans)
 	r.RegisterWorkflow(workflows.Offboard)
 	r.RegisterWorkflow(workflows.Reinstate)
 	r.RegisterWorkflow(workflows.ProvisionSubscription)
@@ -77,4 +79,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.AuditLog)
 	r.RegisterActivity(a.SealedValues)
 	r.RegisterActivity(a.Operations)
+	r.RegisterActivity(a.Orphans)
 }

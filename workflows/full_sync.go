@@ -44,6 +44,7 @@ type SyncResult struct {
 	Counts     models.SyncCounts
 	Users      models.UserCounts
 	Keys       models.KeyCounts
+	KeysNote   string `json:",omitzero"` // what a person should know of the keys
 	Problems   []string
 	ProposalID *uuid.UUID
 	FinishedAt time.Time
@@ -111,7 +112,7 @@ func syncUsers(ctx workflow.Context, run activities.SyncRunRef) error {
 }
 
 // syncKeys is syncUsers for API keys, which it also holds against the subscriptions of their
-// owners.
+// owners. Keys that are not ours, if they are to be blocked, it leaves to QuarantineOrphans.
 func syncKeys(ctx workflow.Context, run activities.SyncRunRef) error {
 	workflow.SetCurrentDetails(ctx, fetchingKeysDetails)
 	fetched, err := bulk(ctx, "Read LiteLLM's API keys", syncRuns.FetchKeys, run)
@@ -120,10 +121,13 @@ func syncKeys(ctx workflow.Context, run activities.SyncRunRef) error {
 	}
 	workflow.SetCurrentDetails(ctx, comparingKeysDetails(fetched))
 	compared, err := bulk(ctx, "Compare them with ours, and wish anew for those that differ", syncRuns.CompareKeys, run)
-	if err != nil || compared.Wished == 0 {
-		return err
+	if err == nil && compared.Wished > 0 {
+		err = begin(ctx, ReconcileKeys, ReconcileKeysInput{Fresh: true})
 	}
-	return begin(ctx, ReconcileKeys, ReconcileKeysInput{Fresh: true})
+	if err == nil && compared.Orphans > 0 {
+		err = begin(ctx, QuarantineOrphans, QuarantineOrphansInput{})
+	}
+	return err
 }
 
 // syncRun is the frame of every sync: a row that says it runs, the work, and a report, also
@@ -149,7 +153,7 @@ func syncRun(ctx workflow.Context, in activities.BeginSyncRunInput, work func(wo
 	workflow.SetCurrentDetails(ctx, reportDetails(done))
 	res := SyncResult{
 		RunID: run.ID, Status: done.Status, Options: done.Options, Counts: done.Counts, Users: done.Users, Keys: done.Keys,
-		Problems: done.Problems, ProposalID: done.ProposalID, FinishedAt: done.FinishedAt,
+		KeysNote: done.KeysNote, Problems: done.Problems, ProposalID: done.ProposalID, FinishedAt: done.FinishedAt,
 	}
 	return res, workflow.UpsertTypedSearchAttributes(ctx, attrOutcome.ValueSet(outcome(done)))
 }

@@ -25,7 +25,7 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env := suite.NewTestWorkflowEnvironment()
 	for _, wf := range []any{
 		workflows.FullSync, workflows.ApplyRemovals, workflows.RefreshModel, workflows.ReconcileUser, workflows.ReconcileUsers,
-		workflows.ReconcileKey, workflows.ReconcileKeys, workflows.ProvisionSubscription, workflows.EndSubscription, workflows.RestoreSubscription,
+		workflows.ReconcileKey, workflows.ReconcileKeys, workflows.QuarantineOrphans, workflows.ProvisionSubscription, workflows.EndSubscription, workflows.RestoreSubscription,
 		workflows.ExpireKeys, workflows.RotateKey,
 	} {
 		env.RegisterWorkflow(wf)
@@ -69,7 +69,8 @@ func TestFullSync(t *testing.T) {
 	env.OnActivity(runs.CompareUsers, mock.Anything, mock.Anything).Run(note("compare users")).Return(activities.CompareUsersResult{Wished: 2}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUsers, mock.Anything, workflows.ReconcileUsersInput{Fresh: true}).Return(workflows.ReconcileUsersResult{}, nil).Once()
 	env.OnActivity(runs.FetchKeys, mock.Anything, mock.Anything).Run(note("fetch keys")).Return(activities.FetchKeysResult{Listed: 4}, nil).Once()
-	env.OnActivity(runs.CompareKeys, mock.Anything, mock.Anything).Run(note("compare keys")).Return(activities.CompareKeysResult{Wished: 1}, nil).Once()
+	env.OnActivity(runs.CompareKeys, mock.Anything, mock.Anything).Run(note("compare keys")).Return(activities.CompareKeysResult{Wished: 1, Orphans: 1}, nil).Once()
+	env.OnWorkflow(workflows.QuarantineOrphans, mock.Anything, workflows.QuarantineOrphansInput{}).Return(workflows.QuarantineOrphansResult{}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileKeys, mock.Anything, workflows.ReconcileKeysInput{Fresh: true}).Return(workflows.ReconcileKeysResult{}, nil).Once()
 	env.OnActivity(runs.CompleteSyncRun, mock.Anything, mock.Anything).Run(note("complete")).Return(done, nil).Once()
 

@@ -119,6 +119,15 @@ func keysReport(r activities.SyncReport) string {
 	if c.Missing+c.Different > 0 && !r.Options.DryRun {
 		fmt.Fprintf(&b, "\nThe missing and the different are **written to LiteLLM again**, by the run `%s`.\n", ReconcileKeysInput{}.WorkflowID())
 	}
+	if c.Disputed > 0 {
+		b.WriteString("\n**A person has to decide** whose word counts: `GET /api/v1/sync/conflicts`. Until then these fields stay as they are.\n")
+	}
+	if c.Suspect > 0 {
+		b.WriteString("\nWhich keys claim to be ours, and what becomes of them: `GET /api/v1/sync/orphans`.\n")
+	}
+	if r.KeysNote != "" {
+		fmt.Fprintf(&b, "\n**%s.**\n", escape(r.KeysNote))
+	}
 	return b.String()
 }
 

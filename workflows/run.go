@@ -26,6 +26,7 @@ var (
 	auditLog      *activities.AuditLog
 	sealedValues  *activities.SealedValues
 	operations    *activities.Operations
+	orphans       *activities.Orphans
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

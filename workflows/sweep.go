@@ -30,6 +30,7 @@ type SweepResult struct {
 	Moved     int  // subscriptions to models that are gone, or back
 	Cascades  int  // that are followed again
 	Keys      bool // API keys were
+	Orphans   bool // keys that are not ours were
 	Schedule  bool // the sync schedule had to be told to Temporal
 }
 
@@ -69,6 +70,11 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 			return res, err
 		}
 	}
+	if res.Reachable && knows(ctx, changeSweepOrphans) {
+		if res.Orphans, err = sweepOrphans(ctx); err != nil {
+			return res, err
+		}
+	}
 	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
 	workflow.SetCurrentDetails(ctx, sweepDetails(res))
@@ -76,9 +82,9 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 }
 
 func sweepDetails(r SweepResult) string {
-	return fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t.\n\n"+
+	return fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t; keys that are not ours: %t.\n\n"+
 		"Subscriptions that are provisioned: %d; that models took along, or gave back: %d. Cascades that are followed: %d.",
-		r.Reachable, r.Lapsed, r.Removals, r.Users, r.Keys, r.Wanted, r.Moved, r.Cascades)
+		r.Reachable, r.Lapsed, r.Removals, r.Users, r.Keys, r.Orphans, r.Wanted, r.Moved, r.Cascades)
 }
 
 // sweepUsers starts ReconcileUsers if there is anybody for it.
@@ -97,6 +103,16 @@ func sweepKeys(ctx workflow.Context) (bool, error) {
 		return false, err
 	}
 	return true, begin(ctx, ReconcileKeys, ReconcileKeysInput{})
+}
+
+// sweepOrphans starts QuarantineOrphans if there is anything for it, and ends the quarantines whose
+// time is over.
+func sweepOrphans(ctx workflow.Context) (bool, error) {
+	found, err := local(ctx, "See whether keys that are not ours wait to be blocked, released or deleted", orphans.DueOrphans, activities.DueOrphansInput{Limit: 1})
+	if err != nil || len(found.Hashes) == 0 {
+		return false, err
+	}
+	return true, begin(ctx, QuarantineOrphans, QuarantineOrphansInput{})
 }
 
 // sweptAtOnce is how many runs one sweep starts of a kind; the next one starts more.

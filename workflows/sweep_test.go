@@ -28,7 +28,8 @@ func swept(env *testsuite.TestWorkflowEnvironment, reachable bool, due activitie
 }
 
 // An approved proposal that nobody carries out is carried out, users whom nobody follows are
-// followed, and so are subscriptions, models that a killed sync left behind, cascades and keys.
+// followed, and so are subscriptions, models that a killed sync left behind, cascades, keys, and keys
+// that are not ours.
 func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	env := environment(t)
 	proposal, wanted := uuid.New(), uuid.New()
@@ -51,13 +52,15 @@ func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	env.OnActivity(tokens.UnsettledKeys, mock.Anything, activities.UnsettledKeysInput{Limit: 1}).
 		Return(activities.UnsettledKeysResult{IDs: []uuid.UUID{uuid.New()}}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileKeys, mock.Anything, workflows.ReconcileKeysInput{}).Return(workflows.ReconcileKeysResult{}, nil).Once()
+	env.OnActivity(strange.DueOrphans, mock.Anything, activities.DueOrphansInput{Limit: 1}).Return(activities.DueOrphansResult{Hashes: []string{"a"}}, nil).Once()
+	env.OnWorkflow(workflows.QuarantineOrphans, mock.Anything, workflows.QuarantineOrphansInput{}).Return(workflows.QuarantineOrphansResult{}, nil).Once()
 
 	env.ExecuteWorkflow(workflows.Sweep, workflows.SweepInput{})
 
 	require.NoError(t, env.GetWorkflowError())
 	var res workflows.SweepResult
 	require.NoError(t, env.GetWorkflowResult(&res))
-	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Wanted: 1, Moved: 3, Cascades: 1, Keys: true, Schedule: true}, res)
+	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Wanted: 1, Moved: 3, Cascades: 1, Keys: true, Orphans: true, Schedule: true}, res)
 }
 
 // While LiteLLM is away nobody is sent to it. What needs it not is done.

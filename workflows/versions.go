@@ -14,6 +14,7 @@ const (
 	changeHoldCascades       = "hold-cascades"       // Offboard and Reinstate wait for the user's keys
 	changeForget             = "clean-forgets"       // Clean forgets operations
 	changeExpireKeys         = "expire-keys"         // Expire does what is due to API keys
+	changeSweepOrphans       = "sweep-orphans"       // Sweep starts QuarantineOrphans
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

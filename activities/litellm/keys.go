@@ -258,6 +258,7 @@ type keyAnswer struct {
 	CreatedAt           stamp `json:"created_at"`
 	UpdatedAt           stamp `json:"updated_at"`
 	LastActive          stamp `json:"last_active"`
+	SettingsAt          stamp `json:"settings_updated_at"`
 }
 
 func (a keyAnswer) key(hash string) models.ProxyKey {
@@ -268,7 +269,7 @@ func (a keyAnswer) key(hash string) models.ProxyKey {
 		TPM: a.TPM, RPM: a.RPM, MaxParallelRequests: a.MaxParallelRequests,
 		ModelTPM: takeCounts(a.Metadata, "model_tpm_limit"), ModelRPM: takeCounts(a.Metadata, "model_rpm_limit"),
 		Blocked: a.Blocked, ExpiresAt: a.Expires.at, Metadata: a.Metadata,
-		CreatedAt: a.CreatedAt.at, UpdatedAt: a.UpdatedAt.at, LastActiveAt: a.LastActive.at,
+		CreatedAt: a.CreatedAt.at, UpdatedAt: a.UpdatedAt.at, LastActiveAt: a.LastActive.at, SettingsAt: a.SettingsAt.at,
 	}
 }
 

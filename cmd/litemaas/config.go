@@ -71,6 +71,19 @@ type syncConfig struct {
 	MinRemoved        int           `mapstructure:"min_removed"`
 	ProposalTTL       time.Duration `mapstructure:"proposal_ttl"`
 	Retention         time.Duration `mapstructure:"retention"`
+
+	Keys syncKeysConfig `mapstructure:"keys"`
+}
+
+type syncKeysConfig struct {
+	Strategy    string        `mapstructure:"strategy"`
+	Orphans     string        `mapstructure:"orphans"`
+	OrphanDelay time.Duration `mapstructure:"orphan_delay"`
+}
+
+// rules is what syncs do about API keys.
+func (c syncKeysConfig) rules() models.KeySync {
+	return models.KeySync{Strategy: models.KeyStrategy(c.Strategy), Orphans: models.OrphanPolicy(c.Orphans), OrphanDelay: c.OrphanDelay}
 }
 
 func (c syncConfig) guard() models.Guard {

@@ -199,6 +199,15 @@ var settings = []setting{
 	{key: "sync.min_removed", def: "3", kind: number(0, 1_000_000), what: "… if they are at least so many."},
 	{key: "sync.proposal_ttl", def: "24h", kind: duration(minute, 365*day), what: "How long such a question stays open after the last sync that missed the models."},
 	{key: "sync.retention", def: "2160h", kind: duration(hour, 3650*day), what: "How long the reports of syncs are kept."},
+	{
+		key: "sync.keys.strategy", def: "litemaas_wins", kind: oneOf("litemaas_wins", "litellm_wins", "newest_wins", "manual"),
+		what: "Whose word counts when LiteLLM holds other limits or metadata of an API key than we do; with manual, a person decides.\nWhat a key may call, and whether it is blocked, are always ours.",
+	},
+	{
+		key: "sync.keys.orphans", def: "report", kind: oneOf("report", "quarantine"),
+		what: "What becomes of keys at LiteLLM that claim to be ours, or are of our users, and that we do not know:\nthey are only reported, or blocked, and deleted later.",
+	},
+	{key: "sync.keys.orphan_delay", def: "168h", kind: duration(hour, 365*day), what: "How long such a key is blocked before it is deleted."},
 }
 
 // env is the setting's own name in the environment.

@@ -67,7 +67,7 @@ func (p *parts) worker() worker.Worker {
 	return temporal.NewWorker(p.temporal, temporal.Activities{
 		SyncRuns: &activities.SyncRuns{
 			Store: p.store, Proxy: p.proxy, Guard: p.config.Sync.guard(),
-			ProposalTTL: p.config.Sync.ProposalTTL, Retention: p.config.Sync.Retention,
+			ProposalTTL: p.config.Sync.ProposalTTL, Retention: p.config.Sync.Retention, Rules: p.config.Sync.Keys.rules(),
 		},
 		Proposals: &activities.Proposals{Store: p.store},
 		Probes:    &activities.Probes{Store: p.store, Proxy: p.proxy},
@@ -83,6 +83,7 @@ func (p *parts) worker() worker.Worker {
 
 		SealedValues: &activities.SealedValues{Store: p.store, Keys: p.sealer},
 		Operations:   &activities.Operations{Store: p.store},
+		Orphans:      &activities.Orphans{Store: p.store, Proxy: p.proxy},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

@@ -38,6 +38,7 @@ type syncRun struct {
 	Counts      models.SyncCounts  `json:"counts"` // its names differ from the API's by their capitals only
 	Users       *models.UserCounts `json:"users"`  // nil until it has looked at them
 	Keys        *models.KeyCounts  `json:"keys"`   // likewise
+	KeysNote    string             `json:"keysNote"`
 	Problems    []string           `json:"problems"`
 	Failure     string             `json:"failure"`
 	StartedAt   time.Time          `json:"startedAt"`
@@ -157,7 +158,13 @@ func (r syncRun) writeCounts(w io.Writer) {
 		fmt.Fprintf(w, "\nOf our users, LiteLLM lacked %d and held %d otherwise%s.\n", u.Missing, u.Different, then)
 	}
 	if k := r.Keys; k != nil && k.Missing+k.Different > 0 {
-		fmt.Fprintf(w, "\nOf our API keys, LiteLLM lacked %d, and %d could do too much or too little%s.\n", k.Missing, k.Different, then)
+		fmt.Fprintf(w, "\nOf our API keys, LiteLLM lacked %d, and %d were not as they should be%s.\n", k.Missing, k.Different, then)
+	}
+	if k := r.Keys; k != nil && k.Disputed > 0 {
+		fmt.Fprintf(w, "A person has to decide whose word counts about %d of them: GET /api/v1/sync/conflicts\n", k.Disputed)
+	}
+	if r.KeysNote != "" {
+		fmt.Fprintf(w, "\n%s.\n", plain(r.KeysNote))
 	}
 }
 

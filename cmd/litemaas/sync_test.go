@@ -271,9 +271,9 @@ func TestCountsAreRead(t *testing.T) {
 func TestReportUsersAndKeys(t *testing.T) {
 	for options, want := range map[string]string{
 		`{}`: "\nOf our users, LiteLLM lacked 2 and held 1 otherwise: they are being put right.\n" +
-			"\nOf our API keys, LiteLLM lacked 3, and 4 could do too much or too little: they are being put right.\n",
+			"\nOf our API keys, LiteLLM lacked 3, and 4 were not as they should be: they are being put right.\n",
 		`{"dryRun": true}`: "\nOf our users, LiteLLM lacked 2 and held 1 otherwise.\n" +
-			"\nOf our API keys, LiteLLM lacked 3, and 4 could do too much or too little.\n",
+			"\nOf our API keys, LiteLLM lacked 3, and 4 were not as they should be.\n",
 	} {
 		var run syncRun
 		require.NoError(t, json.Unmarshal([]byte(`{"status": "completed", "options": `+options+`, "users": {"listed": 9, "missing": 2, "different": 1},

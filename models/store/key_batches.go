@@ -13,7 +13,7 @@ import (
 // KeysByID returns those of the keys that there are, in any order.
 func (s *Store) KeysByID(ctx context.Context, ids []uuid.UUID) ([]models.Key, error) {
 	var rows []models.Key
-	err := s.scan(ctx, "API keys", &rows, "SELECT k.sealed, "+keyColumns+" FROM api_keys k WHERE k.id IN ?", ids)
+	err := s.scan(ctx, "API keys", &rows, "SELECT k.sealed, "+disputed+", "+keyColumns+" FROM api_keys k WHERE k.id IN ?", ids)
 	return rows, err
 }
 

@@ -12,7 +12,7 @@ import (
 )
 
 // stagedKey are the columns of sync_staged_keys.
-var stagedKey = []string{"run_id", "hash", "alias", "user_id", "models", "blocked"}
+var stagedKey = []string{"run_id", "hash", "alias", "user_id", "models", "blocked", "suspect", "own", "seen"}
 
 // ReportKeys records how many of LiteLLM's keys a run has read so far.
 func (s *Store) ReportKeys(ctx context.Context, runID uuid.UUID, listed int) error {
@@ -33,7 +33,13 @@ func (s *Store) StageKeys(ctx context.Context, runID uuid.UUID, keys []models.Pr
 		if err != nil {
 			return models.Wrap(models.Internal, err, "staged keys")
 		}
-		rows = append(rows, []any{runID, hash, k.Alias, k.UserID, json.RawMessage(list), k.Blocked})
+		seen, err := json.Marshal(k)
+		if err != nil {
+			return models.Wrap(models.Internal, err, "staged keys")
+		}
+		rows = append(rows, []any{
+			runID, hash, k.Alias, k.UserID, json.RawMessage(list), k.Blocked, k.ClaimsOurs(), k.LiteLLMs(), json.RawMessage(seen),
+		})
 	}
 	tx, err := s.pool.Begin(ctx)
 	if err != nil {
@@ -95,21 +101,36 @@ const compareKeysSQL = `
 	                AND (k.revoked OR k.expires_at IS NULL OR k.expires_at > now())
 	                AND (k.observed_generation = k.generation OR k.failed_generation = k.generation) AND k.updated_at < run.started_at END`
 
-// repairKeysSQL takes off what their owners are not subscribed to, and wishes anew for all that
-// differ, so that they are written again.
+// wishedKeys are the differences d of a run that are written to LiteLLM again: all of ours, but
+// those that differ only in what a person has to decide.
+const wishedKeys = `d.run_id = @run AND d.key_id IS NOT NULL AND (d.kind = 'missing'
+	OR EXISTS (SELECT FROM jsonb_array_elements(d.fields) f WHERE coalesce(f->>'wins', '') <> 'open'))`
+
+// repairKeysSQL takes off what their owners are not subscribed to, takes over what LiteLLM's word
+// counts about, records what a person has to decide, and wishes anew for the rest that differs, so
+// that it is written again. What somebody changed since the run began is his.
 var repairKeysSQL = []string{
 	`SELECT k.id FROM api_keys k JOIN sync_key_differences d ON d.run_id = @run AND d.key_id = k.id ORDER BY k.id FOR NO KEY UPDATE OF k`,
 	`DELETE FROM api_key_models m USING sync_key_differences d, api_keys k
 	 WHERE d.run_id = @run AND k.id = d.key_id AND m.api_key_id = k.id AND k.holds = '[]' AND k.revoked_at IS NULL
 	   AND NOT EXISTS (SELECT FROM subscriptions b WHERE b.user_id = k.user_id AND b.model_id = m.model_id AND b.status = 'active')`,
-	`UPDATE api_keys k SET generation = generation + 1, updated_at = now() FROM sync_key_differences d WHERE d.run_id = @run AND d.key_id = k.id`,
+	`UPDATE api_keys k SET max_budget = t.max_budget, budget_duration = t.budget_duration, tpm_limit = t.tpm_limit, rpm_limit = t.rpm_limit,
+	        max_parallel = t.max_parallel, model_tpm = t.model_tpm, model_rpm = t.model_rpm, metadata = t.metadata
+	 FROM sync_runs run, sync_key_differences d,
+	      jsonb_to_record(d.takes) AS t (max_budget bigint, budget_duration text, tpm_limit bigint, rpm_limit bigint,
+	                                     max_parallel bigint, model_tpm jsonb, model_rpm jsonb, metadata jsonb)
+	 WHERE run.id = @run AND d.run_id = @run AND d.takes IS NOT NULL AND k.id = d.key_id AND k.updated_at < run.started_at`,
+	closeConflictsSQL,
+	openConflictsSQL,
+	`UPDATE api_keys k SET generation = generation + 1, updated_at = now() FROM sync_key_differences d WHERE ` + wishedKeys + ` AND d.key_id = k.id`,
 }
 
 // CompareKeys compares our keys with what was staged for a run, and with the subscriptions of
 // their owners: it stores the differences, takes off models that their owners are not subscribed
-// to, and wishes anew for those of ours that LiteLLM lacks or holds otherwise; a dry run only
-// reports. Keys that only LiteLLM has are left alone. Comparing a run again changes nothing.
-func (s *Store) CompareKeys(ctx context.Context, runID uuid.UUID) (models.SyncRun, error) {
+// to, and wishes anew for those of ours that LiteLLM lacks or holds otherwise, as far as ours is
+// the word that counts; a dry run only reports. Keys that only LiteLLM has are recorded, and
+// quarantined if the rules say so. Comparing a run again changes nothing.
+func (s *Store) CompareKeys(ctx context.Context, runID uuid.UUID, rules models.KeySync) (models.SyncRun, error) {
 	var run models.SyncRun
 	err := s.InTx(ctx, func(tx *Store) error {
 		if err := tx.lock(ctx, "keys of sync run "+runID.String()); err != nil {
@@ -119,33 +140,131 @@ func (s *Store) CompareKeys(ctx context.Context, runID uuid.UUID) (models.SyncRu
 		if run, err = tx.SyncRun(ctx, runID); err != nil || run.KeysComparedAt != nil {
 			return err
 		}
-		steps := []string{compareKeysSQL}
-		if !run.Options.DryRun {
-			steps = append(steps, repairKeysSQL...)
-		}
-		steps = append(steps, "DELETE FROM sync_staged_keys WHERE run_id = @run", `
-			UPDATE sync_runs SET (keys_missing, keys_different, keys_unknown, keys_compared_at) = (
-				SELECT count(*) FILTER (WHERE kind = 'missing'), count(*) FILTER (WHERE kind = 'different'),
-				       count(*) FILTER (WHERE kind = 'unknown'), now()
-				FROM sync_key_differences WHERE run_id = @run)
-			WHERE id = @run`)
-		if !run.Options.DryRun {
-			steps = append(steps, `
-				INSERT INTO audit (actor, via, action, resource_type, resource_id, detail)
-				SELECT 'system', 'FullSync', 'API_KEY_DRIFT', 'API_KEY', key_id::text,
-				       jsonb_build_object('syncRunId', run_id, 'kind', kind, 'fields', fields)
-				FROM sync_key_differences WHERE run_id = @run AND key_id IS NOT NULL ORDER BY key_id`)
-		}
-		for _, sql := range steps {
-			err := tx.named(ctx, "keys of sync run", sql, map[string]any{"run": runID, "subscriptions": models.KeyFieldSubscriptions})
-			if err != nil {
-				return err
-			}
+		c := keyComparison{tx: tx, run: runID, dry: run.Options.DryRun, rules: rules}
+		if err := c.compare(ctx); err != nil {
+			return err
 		}
 		run, err = tx.SyncRun(ctx, runID)
 		return err
 	})
 	return run, err
+}
+
+// keyComparison is the comparison of one run.
+type keyComparison struct {
+	tx    *Store
+	run   uuid.UUID
+	dry   bool
+	rules models.KeySync
+}
+
+// do runs statements that may name @run and @subscriptions.
+func (c keyComparison) do(ctx context.Context, steps ...string) error {
+	for _, sql := range steps {
+		err := c.tx.named(ctx, "keys of sync run", sql, map[string]any{"run": c.run, "subscriptions": models.KeyFieldSubscriptions})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compare stores what differs, repairs it unless the run is dry, and counts. What it writes into
+// the audit log comes last: see InTx.
+func (c keyComparison) compare(ctx context.Context) error {
+	if err := c.do(ctx, compareKeysSQL); err != nil {
+		return err
+	}
+	if err := c.compareFields(ctx); err != nil {
+		return err
+	}
+	spared := 0
+	if !c.dry {
+		if err := c.do(ctx, repairKeysSQL...); err != nil {
+			return err
+		}
+		var err error
+		if spared, err = c.orphans(ctx); err != nil {
+			return err
+		}
+	}
+	if err := c.do(ctx, countKeysSQL, "DELETE FROM sync_staged_keys WHERE run_id = @run"); err != nil {
+		return err
+	}
+	if err := c.report(ctx, spared); err != nil || c.dry {
+		return err
+	}
+	return c.do(ctx, auditKeysSQL)
+}
+
+// countKeysSQL sums a run up.
+const countKeysSQL = `
+	UPDATE sync_runs SET keys_compared_at = now(),
+		(keys_missing, keys_different, keys_unknown, keys_followed, keys_disputed, keys_wished) = (
+			SELECT count(*) FILTER (WHERE d.kind = 'missing'), count(*) FILTER (WHERE d.kind = 'different'), count(*) FILTER (WHERE d.kind = 'unknown'),
+			       count(*) FILTER (WHERE d.takes IS NOT NULL),
+			       count(*) FILTER (WHERE EXISTS (SELECT FROM jsonb_array_elements(d.fields) f WHERE f->>'wins' = 'open')),
+			       count(*) FILTER (WHERE NOT dry_run AND ` + wishedKeys + `)
+			FROM sync_key_differences d WHERE d.run_id = @run),
+		keys_suspect = (SELECT count(*) FROM sync_staged_keys s WHERE s.run_id = @run AND ` + suspectKeys + `)
+	WHERE id = @run`
+
+// auditKeysSQL audits what a run did: each key that is written again, each conflict and each
+// orphan that it found.
+const auditKeysSQL = `
+	INSERT INTO audit (actor, via, action, resource_type, resource_id, detail)
+	SELECT 'system', 'FullSync', action, type, id, detail FROM (
+		SELECT 1 AS n, 'API_KEY_DRIFT' AS action, 'API_KEY' AS type, d.key_id::text AS id,
+		       jsonb_build_object('syncRunId', d.run_id, 'kind', d.kind, 'fields', d.fields) AS detail
+		FROM sync_key_differences d WHERE ` + wishedKeys + `
+		UNION ALL
+		SELECT 2, 'API_KEY_CONFLICT', 'API_KEY', key_id::text,
+		       jsonb_build_object('syncRunId', run_id, 'conflictId', id, 'field', field, 'ours', ours, 'theirs', theirs)
+		FROM sync_conflicts WHERE run_id = @run AND created_at = now()
+		UNION ALL
+		SELECT 3, 'ORPHAN_KEY_QUARANTINED', 'ORPHAN_KEY', hash,
+		       jsonb_build_object('syncRunId', CAST(@run AS uuid), 'alias', alias, 'userId', user_id, 'deleteAfter', delete_after)
+		FROM sync_orphans WHERE state = 'quarantined' AND decided_at = now()) done
+	ORDER BY n, id`
+
+// report notes what a person should know of, and announces it.
+func (c keyComparison) report(ctx context.Context, spared int) error {
+	run, err := c.tx.SyncRun(ctx, c.run)
+	if err != nil {
+		return err
+	}
+	var ours, opened, confined int
+	err = c.tx.scan(ctx, "API keys", &ours, `
+		SELECT count(*) FROM api_keys k WHERE revoked_at IS NULL AND observed_generation > 0
+		AND EXISTS (SELECT FROM api_key_models m WHERE m.api_key_id = k.id)`)
+	if err != nil {
+		return err
+	}
+	note := c.rules.Guard.KeysNote(ours, run.Keys.Missing, spared)
+	if err := c.tx.exec(ctx, "sync run", "UPDATE sync_runs SET keys_note = ? WHERE id = ?", note, c.run); err != nil || c.dry {
+		return err
+	}
+	if err := c.tx.scan(ctx, "conflicts", &opened, "SELECT count(*) FROM sync_conflicts WHERE run_id = ? AND created_at = now()", c.run); err != nil {
+		return err
+	}
+	if err := c.tx.scan(ctx, "orphans", &confined, "SELECT count(*) FROM sync_orphans WHERE state = 'quarantined' AND decided_at = now()"); err != nil {
+		return err
+	}
+	var news []models.Announcement
+	tell := func(what string, n int) {
+		if n > 0 {
+			news = append(news, models.Announcement{
+				Type: what, SubjectType: "sync_run", SubjectID: c.run.String(), Data: map[string]any{"keys": n, "of": ours, "note": note},
+			})
+		}
+	}
+	if c.rules.Guard.Many(ours, run.Keys.Missing) {
+		tell(models.SyncKeysMissing, run.Keys.Missing)
+	}
+	tell(models.SyncConflictsFound, opened)
+	tell(models.SyncOrphansConfined, confined)
+	tell(models.SyncOrphansUnguarded, spared)
+	return c.tx.announce(ctx, news...)
 }
 
 // KeyDifferenceQuery selects a page of what a run found about keys.

@@ -44,14 +44,23 @@ func settled(t *testing.T, s *store.Store, db *sql.DB, k models.Key) models.Key 
 // compareKeys runs the comparison of a sync, each step twice.
 func compareKeys(t *testing.T, s *store.Store, list []models.ProxyKey, o models.SyncOptions) models.SyncRun {
 	t.Helper()
+	return compareKeysBy(t, s, models.KeySync{Guard: keyGuard}, list, o)
+}
+
+// keyGuard lets a few go.
+var keyGuard = models.Guard{MaxRemovedPercent: 20, MinRemoved: 4}
+
+// compareKeysBy is compareKeys by other rules.
+func compareKeysBy(t *testing.T, s *store.Store, rules models.KeySync, list []models.ProxyKey, o models.SyncOptions) models.SyncRun {
+	t.Helper()
 	run := models.SyncRun{ID: uuid.New(), WorkflowID: "full-sync", Kind: models.SyncFull, Trigger: models.SyncByPerson, Actor: "ada", Options: o}
 	require.NoError(t, s.BeginSyncRun(t.Context(), run, time.Hour))
 	require.NoError(t, s.ReportKeys(t.Context(), run.ID, 1))
 	require.NoError(t, s.StageKeys(t.Context(), run.ID, list))
 	require.NoError(t, s.StageKeys(t.Context(), run.ID, list), "staging twice stages once")
-	first, err := s.CompareKeys(t.Context(), run.ID)
+	first, err := s.CompareKeys(t.Context(), run.ID, rules)
 	require.NoError(t, err)
-	again, err := s.CompareKeys(t.Context(), run.ID)
+	again, err := s.CompareKeys(t.Context(), run.ID, rules)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
 	refused(t, models.Conflict, s.StageKeys(t.Context(), run.ID, list))
@@ -69,6 +78,9 @@ func found(t *testing.T, s *store.Store, runID uuid.UUID) map[string]string {
 		text := string(d.Kind)
 		for _, f := range d.Fields {
 			text += fmt.Sprintf(" %s %s→%s", f.Field, f.Old, f.New)
+			if f.Wins != "" {
+				text += " (" + string(f.Wins) + ")"
+			}
 		}
 		got[d.Hash] = text
 		require.Equal(t, d.Kind == models.KeyUnknown, d.KeyID == nil)
