@@ -25,10 +25,13 @@ func (s *settlingKey) proveGone(ctx context.Context) error {
 	s.probed = true
 	secret, err := s.key.Secret(s.Sealer)
 	if err != nil { // nobody can try it; all caches have forgotten it after a while
-		if ended := s.key.Ended(); time.Since(ended) > cacheLife {
+		left := cacheLife - time.Since(s.key.Ended())
+		if left <= 0 {
 			return nil
 		}
-		return err
+		unseen := models.Wrap(models.Unavailable, err, "nobody can try the key, as its secret is not to be had: it counts as refused when all caches have forgotten it")
+		unseen.RetryAfter = left
+		return unseen
 	}
 	addresses := s.Addresses
 	if len(addresses) == 0 {

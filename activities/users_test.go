@@ -258,8 +258,9 @@ func TestApplyUsers(t *testing.T) {
 	require.NoError(t, p.Proxy.CreateUser(t.Context(), litellm.UserSpec{ID: "somebody", Email: "user-7@example.com"}))
 	p.proxy.LoseNext("/user/new", 1)
 	first := p.batch(t, ids)
-	require.Len(t, first.Seen, 38)
-	require.Len(t, first.Left, 2)
+	require.Contains(t, first.Left, ids[7])
+	require.LessOrEqual(t, len(first.Left), 2) // the lost answer may have been his
+	require.Len(t, first.Seen, len(ids)-len(first.Left))
 	require.False(t, first.Silent)
 	second := p.batch(t, ids)
 	require.Equal(t, []uuid.UUID{ids[7]}, second.Left)

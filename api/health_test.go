@@ -196,11 +196,15 @@ func TestReadsNeedNoLiteLLM(t *testing.T) {
 	s.down(t)
 	proxy.Inject(litellmtest.Fault{Kind: litellmtest.FaultCut})
 	before := len(proxy.Requests())
-	fill := strings.NewReplacer("api-keys/:id", "api-keys/"+id(key), "operations/:id", "operations/"+op, "subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
+	fill := strings.NewReplacer("conflicts/:id", "conflicts/"+uuid.NewString(), "api-keys/:id", "api-keys/"+id(key), "operations/:id", "operations/"+op, "subscriptions/:id", "subscriptions/"+id(sub), "runs/:id", "runs/"+run.at("runId").(string), "users/:id", "users/"+s.user(t, "ada").ID.String(),
 		":id", "gpt-4o", ":file", "swagger-ui.css")
 	for line := range access {
 		if path, ok := strings.CutPrefix(line, "GET "); ok && path != "/api/auth/callback" {
-			s.by(t, who, http.MethodGet, fill.Replace(path), "").is(http.StatusOK)
+			want := http.StatusOK
+			if strings.Contains(path, "/conflicts/") {
+				want = http.StatusNotFound // there is none
+			}
+			s.by(t, who, http.MethodGet, fill.Replace(path), "").is(want)
 		}
 	}
 	require.Len(t, proxy.Requests(), before)

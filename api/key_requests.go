@@ -193,6 +193,15 @@ func (s *Server) createdKey(ctx context.Context, userID, id uuid.UUID) (*createK
 	return out, nil
 }
 
+// recreated is the answer to whoever made a key for himself once more.
+func (s *Server) recreated(ctx context.Context, id string) (*createKeyResponse, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return nil, err
+	}
+	return s.createdKey(ctx, requestOf(ctx).caller.UserID, parsed)
+}
+
 // noSubscription says as LiteMaaS does what to do about a model that one is not subscribed to.
 func noSubscription(ctx context.Context, err error) error {
 	e, ok := errors.AsType[*models.Error](err)

@@ -48,6 +48,7 @@ func operationPath(id uuid.UUID) string { return "/api/v1/operations/" + id.Stri
 // subjectPaths are where subjects are read, by their types.
 var subjectPaths = map[models.AuditResource]string{
 	"SUBSCRIPTION":        "/api/v1/subscriptions/",
+	models.AuditOfKey:     "/api/v1/api-keys/",
 	models.AuditOfUser:    "/api/v1/admin/users/",
 	models.SubjectSyncRun: runPath(""),
 }

@@ -49,6 +49,7 @@ func (s *Store) ClaimOperation(ctx context.Context, in models.Operation, hold ti
 const subjectsSQL = `
 	(SELECT coalesce(jsonb_agg(jsonb_build_object('id', id, 'wish', coalesce(CASE CAST(@what AS text)
 		WHEN 'USER' THEN (SELECT generation::text FROM users WHERE id = uuid)
+		WHEN 'API_KEY' THEN (SELECT generation::text FROM api_keys WHERE id = uuid)
 		WHEN 'SUBSCRIPTION' THEN (SELECT wanted FROM subscriptions WHERE id = uuid)
 		WHEN 'SYSTEM_SETTINGS' THEN (SELECT generation::text FROM settings WHERE key = s.id) END, '')) ORDER BY n), '[]')
 	FROM (SELECT id, n, ` + uuidOfID + ` AS uuid FROM jsonb_array_elements_text(CAST(@ids AS jsonb)) WITH ORDINALITY AS list (id, n)) s)`
@@ -128,6 +129,10 @@ const proofSQL = `
 	SELECT CASE WHEN observed_generation >= s.wish::bigint THEN 'succeeded'
 	            WHEN failed_generation >= s.wish::bigint THEN 'failed' ELSE 'running' END AS state, failure
 	FROM users u WHERE o.subject_type = 'USER' AND s.wish <> '' AND u.id = s.uuid
+	UNION ALL
+	SELECT CASE WHEN observed_generation >= s.wish::bigint THEN 'succeeded'
+	            WHEN failed_generation >= s.wish::bigint THEN 'failed' ELSE 'running' END, failure
+	FROM api_keys k WHERE o.subject_type = 'API_KEY' AND s.wish <> '' AND k.id = s.uuid
 	UNION ALL
 	SELECT CASE WHEN observed_generation >= s.wish::bigint THEN 'succeeded' ELSE 'running' END, ''
 	FROM settings WHERE o.subject_type = 'SYSTEM_SETTINGS' AND s.wish <> '' AND key = s.id
