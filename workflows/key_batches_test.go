@@ -156,7 +156,9 @@ func TestKeyBatchesWithTrouble(t *testing.T) {
 		}
 		require.Equal(t, time.Second, time.Since(began))
 		time.Sleep(time.Minute)
+		e.mu.Lock()
 		e.away = true
+		e.mu.Unlock()
 		for _, err := range settleAll(b, time.Minute, someIDs(5)...) {
 			require.Equal(t, models.Unavailable, models.KindOf(err))
 		}

@@ -76,10 +76,15 @@ func TestReinstate(t *testing.T) {
 	env := environment(t)
 	in := workflows.ReinstateInput{UserID: uuid.New(), Hold: models.HoldAdmin, Why: "sorry", Actor: models.Actor{ID: "root"}}
 	require.Equal(t, workflows.OffboardInput{UserID: in.UserID}.WorkflowID(), in.WorkflowID())
-	lift := env.OnActivity(people.ReinstateUser, mock.Anything, activities.UserHoldInput{ID: in.UserID, Hold: models.HoldAdmin, Why: "sorry", Actor: in.Actor}).
+	lifted := false
+	env.OnActivity(people.ReinstateUser, mock.Anything, activities.UserHoldInput{ID: in.UserID, Hold: models.HoldAdmin, Why: "sorry", Actor: in.Actor}).
+		Run(func(mock.Arguments) { lifted = true }).
 		Return(activities.UserHoldResult{}, nil).Once()
 	env.OnWorkflow(workflows.ReconcileUser, mock.Anything, mock.Anything).
-		Return(workflows.ReconcileUserResult{Status: models.UserSynced}, nil).Once().NotBefore(lift)
+		Return(func(workflow.Context, workflows.ReconcileUserInput) (workflows.ReconcileUserResult, error) {
+			require.True(t, lifted, "his hold is lifted first")
+			return workflows.ReconcileUserResult{Status: models.UserSynced}, nil
+		}).Once()
 	noCascades(env)
 
 	env.ExecuteWorkflow(workflows.Reinstate, in)
