@@ -14,14 +14,14 @@ import (
 // UnsettledKeysInput selects a page of the line of unsettled keys.
 type UnsettledKeysInput struct {
 	Fresh bool // those too whose wish was recorded just now
-	After models.KeyPlace
+	After models.Place
 	Limit int
 }
 
 // UnsettledKeysResult is the page, with the place of its last key.
 type UnsettledKeysResult struct {
 	IDs  []uuid.UUID
-	Last models.KeyPlace
+	Last models.Place
 }
 
 // UnsettledKeys finds the keys whose wish was recorded but whose workflow was never started, or

@@ -13,14 +13,14 @@ import (
 // UnsettledUsersInput selects a page of the line of unsettled users.
 type UnsettledUsersInput struct {
 	Fresh bool // those too whose wish was recorded just now
-	After models.UserPlace
+	After models.Place
 	Limit int
 }
 
 // UnsettledUsersResult is the page, with the place of its last user.
 type UnsettledUsersResult struct {
 	IDs  []uuid.UUID
-	Last models.UserPlace
+	Last models.Place
 }
 
 // UnsettledUsers finds the users whose wish was recorded but whose workflow was never started,

@@ -1,7 +1,6 @@
 package models
 
 import (
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -45,13 +44,8 @@ type Cascade struct {
 // TableName is where cascades are stored.
 func (Cascade) TableName() string { return "cascades" }
 
-// Final reports whether nothing that a cascade of that cause took is ever given back: its
+// FinalCauses are the causes of which nothing that a cascade took is ever given back: the
 // subscription was given up, or its time was over.
-func (c CascadeCause) Final() bool {
-	return slices.Contains(FinalCauses(), c)
-}
-
-// FinalCauses are the causes that are never undone.
 func FinalCauses() []CascadeCause {
 	return []CascadeCause{CauseCancelled, CauseExpired, CauseLapsed, CauseDeleted}
 }

@@ -1,17 +1,6 @@
 package models
 
-import (
-	"time"
-
-	"github.com/google/uuid"
-)
-
-// KeyPlace is a place in the line of the keys that LiteLLM does not follow, which the longest
-// waiting lead. Zero is before all of them.
-type KeyPlace struct {
-	Since time.Time
-	ID    uuid.UUID
-}
+import "github.com/google/uuid"
 
 // KeyProof says that LiteLLM was seen to hold a key as it was at that generation, and what it
 // had spent.

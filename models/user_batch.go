@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// UserPlace is a place in the line of the users whom LiteLLM does not follow, which the longest
+// Place is a place in the line of the rows that LiteLLM does not follow, which the longest
 // waiting lead. Zero is before all of them.
-type UserPlace struct {
+type Place struct {
 	Since time.Time
 	ID    uuid.UUID
 }

@@ -15,7 +15,7 @@ import (
 type ReconcileKeysInput struct {
 	Fresh bool // those too whose wish was recorded just now, as nobody else follows it
 
-	After models.KeyPlace     // where a run before this one left off
+	After models.Place        // where a run before this one left off
 	Done  ReconcileKeysResult // and what it had done
 }
 

@@ -17,8 +17,8 @@ import (
 
 // keyPage is line.page for keys.
 func (l line) keyPage(ctx context.Context, in activities.UnsettledKeysInput) (activities.UnsettledKeysResult, error) {
-	page, err := l.page(ctx, activities.UnsettledUsersInput{After: models.UserPlace(in.After)})
-	return activities.UnsettledKeysResult{IDs: page.IDs, Last: models.KeyPlace(page.Last)}, err
+	page, err := l.page(ctx, activities.UnsettledUsersInput{After: in.After})
+	return activities.UnsettledKeysResult(page), err
 }
 
 // keyProofs are those of keys at their first generation.
@@ -94,6 +94,6 @@ func TestReconcileKeysGoesOnAsANewRun(t *testing.T) {
 	var in workflows.ReconcileKeysInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.Equal(t, workflows.ReconcileKeysInput{
-		Fresh: true, After: models.KeyPlace{ID: l.ids[1]}, Done: workflows.ReconcileKeysResult{Settled: 2},
+		Fresh: true, After: models.Place{ID: l.ids[1]}, Done: workflows.ReconcileKeysResult{Settled: 2},
 	}, in)
 }

@@ -14,7 +14,7 @@ import (
 type ReconcileUsersInput struct {
 	Fresh bool // those too whose wish was recorded just now, as nobody else follows it
 
-	After models.UserPlace     // where a run before this one left off
+	After models.Place         // where a run before this one left off
 	Done  ReconcileUsersResult // and what it had done
 }
 

@@ -113,6 +113,6 @@ func TestReconcileUsersGoesOnAsANewRun(t *testing.T) {
 	var in workflows.ReconcileUsersInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.Equal(t, workflows.ReconcileUsersInput{
-		Fresh: true, After: models.UserPlace{ID: l.ids[1]}, Done: workflows.ReconcileUsersResult{Settled: 2},
+		Fresh: true, After: models.Place{ID: l.ids[1]}, Done: workflows.ReconcileUsersResult{Settled: 2},
 	}, in)
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/litemaas/litemaas/models"
 )
@@ -19,17 +18,8 @@ func (s *Store) KeysByID(ctx context.Context, ids []uuid.UUID) ([]models.Key, er
 
 // UnsettledKeysAfter is UnsettledKeys from a place in their line on, with the place of the last
 // one returned: by it, all are visited once, though some stay unsettled.
-func (s *Store) UnsettledKeysAfter(ctx context.Context, age time.Duration, after models.KeyPlace, limit int) ([]uuid.UUID, models.KeyPlace, error) {
-	var places []models.KeyPlace
-	err := s.scan(ctx, "API keys", &places, `
-		SELECT id, updated_at AS since FROM api_keys
-		WHERE observed_generation < generation AND failed_generation < generation AND updated_at <= ? AND (updated_at, id) > (?, ?)
-		ORDER BY updated_at, id LIMIT ?`, time.Now().Add(-age), after.Since, after.ID, limit)
-	ids := make([]uuid.UUID, len(places))
-	for i, p := range places {
-		ids[i], after = p.ID, p
-	}
-	return ids, after, err
+func (s *Store) UnsettledKeysAfter(ctx context.Context, age time.Duration, after models.Place, limit int) ([]uuid.UUID, models.Place, error) {
+	return s.unsettled(ctx, "api_keys", age, after, limit)
 }
 
 // ObserveKeys is ObserveKey for many at once. It returns those that have a newer wish than what
@@ -48,13 +38,5 @@ func (s *Store) ObserveKeys(ctx context.Context, seen []models.KeyProof) ([]uuid
 	if err != nil {
 		return nil, kinded("API keys", err)
 	}
-	behind := []uuid.UUID{}
-	rows, err := s.pool.Query(ctx, `
-		SELECT k.id FROM unnest($1::uuid[], $2::bigint[]) v(id, seen) JOIN api_keys k ON k.id = v.id
-		WHERE k.generation > v.seen ORDER BY k.id`, ids, generations)
-	if err != nil {
-		return nil, kinded("API keys", err)
-	}
-	behind, err = pgx.AppendRows(behind, rows, pgx.RowTo[uuid.UUID])
-	return behind, kinded("API keys", err)
+	return s.behind(ctx, "api_keys", ids, generations)
 }

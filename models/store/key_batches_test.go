@@ -23,7 +23,7 @@ func TestUnsettledKeysAfter(t *testing.T) {
 	_, err := db.Exec("UPDATE api_keys SET updated_at = date_trunc('minute', now()) WHERE id = ANY($1)", want[1:4])
 	require.NoError(t, err)
 	var got []uuid.UUID
-	var place models.KeyPlace
+	var place models.Place
 	for range 3 {
 		page, last, err := s.UnsettledKeysAfter(t.Context(), 0, place, 2)
 		require.NoError(t, err)
@@ -34,7 +34,7 @@ func TestUnsettledKeysAfter(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, page)
 	require.Equal(t, place, last)
-	page, _, err = s.UnsettledKeysAfter(t.Context(), time.Hour, models.KeyPlace{}, 2)
+	page, _, err = s.UnsettledKeysAfter(t.Context(), time.Hour, models.Place{}, 2)
 	require.NoError(t, err)
 	require.Empty(t, page, "somebody is at it")
 }

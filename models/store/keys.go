@@ -158,6 +158,6 @@ func (s *Store) FailKey(ctx context.Context, id uuid.UUID, generation int64, why
 // UnsettledKeys returns up to limit keys that LiteLLM has neither followed nor refused for at
 // least age, the longest waiting first.
 func (s *Store) UnsettledKeys(ctx context.Context, age time.Duration, limit int) ([]uuid.UUID, error) {
-	ids, _, err := s.UnsettledKeysAfter(ctx, age, models.KeyPlace{}, limit)
+	ids, _, err := s.UnsettledKeysAfter(ctx, age, models.Place{}, limit)
 	return ids, err
 }

@@ -19,10 +19,16 @@ func (s *Store) UsersByID(ctx context.Context, ids []uuid.UUID) ([]models.User, 
 
 // UnsettledUsersAfter is UnsettledUsers from a place in their line on, with the place of the
 // last one returned: by it, all are visited once, though some stay unsettled.
-func (s *Store) UnsettledUsersAfter(ctx context.Context, age time.Duration, after models.UserPlace, limit int) ([]uuid.UUID, models.UserPlace, error) {
-	var places []models.UserPlace
-	err := s.scan(ctx, "users", &places, `
-		SELECT id, updated_at AS since FROM users
+func (s *Store) UnsettledUsersAfter(ctx context.Context, age time.Duration, after models.Place, limit int) ([]uuid.UUID, models.Place, error) {
+	return s.unsettled(ctx, "users", age, after, limit)
+}
+
+// unsettled returns the rows of a table, users or api_keys, that LiteLLM has neither followed nor
+// refused for at least age, from a place in their line on, with the place of the last one returned.
+func (s *Store) unsettled(ctx context.Context, table string, age time.Duration, after models.Place, limit int) ([]uuid.UUID, models.Place, error) {
+	var places []models.Place
+	err := s.scan(ctx, table, &places, `
+		SELECT id, updated_at AS since FROM `+table+`
 		WHERE observed_generation < generation AND failed_generation < generation AND updated_at <= ? AND (updated_at, id) > (?, ?)
 		ORDER BY updated_at, id LIMIT ?`, time.Now().Add(-age), after.Since, after.ID, limit)
 	ids := make([]uuid.UUID, len(places))
@@ -48,13 +54,18 @@ func (s *Store) ObserveUsers(ctx context.Context, seen []models.UserProof) ([]uu
 	if err != nil {
 		return nil, kinded("users", err)
 	}
-	behind := []uuid.UUID{}
+	return s.behind(ctx, "users", ids, generations)
+}
+
+// behind returns those of the rows of a table that have a newer wish than the generation beside
+// their ID. Not for use in a transaction.
+func (s *Store) behind(ctx context.Context, table string, ids []uuid.UUID, generations []int64) ([]uuid.UUID, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT u.id FROM unnest($1::uuid[], $2::bigint[]) v(id, seen) JOIN users u ON u.id = v.id
-		WHERE u.generation > v.seen ORDER BY u.id`, ids, generations)
+		SELECT r.id FROM unnest($1::uuid[], $2::bigint[]) v(id, seen) JOIN `+table+` r ON r.id = v.id
+		WHERE r.generation > v.seen ORDER BY r.id`, ids, generations)
 	if err != nil {
-		return nil, kinded("users", err)
+		return nil, kinded(table, err)
 	}
-	behind, err = pgx.AppendRows(behind, rows, pgx.RowTo[uuid.UUID])
-	return behind, kinded("users", err)
+	behind, err := pgx.AppendRows([]uuid.UUID{}, rows, pgx.RowTo[uuid.UUID])
+	return behind, kinded(table, err)
 }

@@ -22,7 +22,7 @@ func TestUnsettledUsersAfter(t *testing.T) {
 	_, err := db.Exec("UPDATE users SET updated_at = date_trunc('minute', now()) WHERE username IN ('user-1', 'user-2', 'user-3')")
 	require.NoError(t, err)
 	var got []uuid.UUID
-	var place models.UserPlace
+	var place models.Place
 	for range 3 {
 		page, last, err := s.UnsettledUsersAfter(t.Context(), 0, place, 2)
 		require.NoError(t, err)
@@ -33,7 +33,7 @@ func TestUnsettledUsersAfter(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, page)
 	require.Equal(t, place, last)
-	page, _, err = s.UnsettledUsersAfter(t.Context(), time.Hour, models.UserPlace{}, 2)
+	page, _, err = s.UnsettledUsersAfter(t.Context(), time.Hour, models.Place{}, 2)
 	require.NoError(t, err)
 	require.Empty(t, page, "somebody is at it")
 }

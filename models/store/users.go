@@ -143,10 +143,6 @@ func (s *Store) FailUser(ctx context.Context, id uuid.UUID, generation int64, wh
 // UnsettledUsers returns up to limit users whom LiteLLM has neither followed nor refused for
 // at least age, the longest waiting first.
 func (s *Store) UnsettledUsers(ctx context.Context, age time.Duration, limit int) ([]uuid.UUID, error) {
-	ids := []uuid.UUID{}
-	err := s.scan(ctx, "users", &ids, `
-		SELECT id FROM users
-		WHERE observed_generation < generation AND failed_generation < generation AND updated_at <= ?
-		ORDER BY updated_at LIMIT ?`, time.Now().Add(-age), limit)
+	ids, _, err := s.UnsettledUsersAfter(ctx, age, models.Place{}, limit)
 	return ids, err
 }
