@@ -10,8 +10,17 @@ import (
 
 // SealedValues seals anew what other keys of the keyset sealed than the one that seals now.
 type SealedValues struct {
-	Store *store.Store
+	Store SealedKeeper
 	Keys  models.Keyring
+}
+
+// SealedKeeper keeps what is sealed: the store, alone or with sessions in Redis.
+type SealedKeeper interface {
+	SealedPlaces() []string
+	CountSealed(ctx context.Context) ([]store.SealedCount, error)
+	ForeignSealed(ctx context.Context, place string, mark []byte, after string, limit int) ([]store.SealedValue, error)
+	Reseal(ctx context.Context, place string, values []store.SealedValue, anew [][]byte) (int, error)
+	AuditReseal(ctx context.Context, run string, detail any, failure string, by models.Actor) error
 }
 
 // CountSealedInput names the key that shall seal everything.
@@ -39,7 +48,7 @@ func (a *SealedValues) CountSealed(ctx context.Context, in CountSealedInput) (Co
 		return CountSealedResult{}, err
 	}
 	var res CountSealedResult
-	for _, place := range store.SealedPlaces() {
+	for _, place := range a.Store.SealedPlaces() {
 		p := SealedPlace{Place: place}
 		for _, c := range counts {
 			if c.Place != place {

@@ -170,7 +170,7 @@ func readConfig(cmd *cobra.Command) (config, error) {
 	if err := v.UnmarshalExact(&cfg); err != nil {
 		return cfg, models.Wrap(models.Internal, err, "the table of settings does not fit its struct")
 	}
-	cfg.values = values
+	cfg.values, cfg.Secrets.opened = values, &openedKeyset{}
 	return cfg, cfg.check()
 }
 

@@ -9,15 +9,8 @@ import (
 
 	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/api/auth"
-	"github.com/litemaas/litemaas/cmd/internal/keyset"
 	"github.com/litemaas/litemaas/models"
 )
-
-// secretsConfig is where the keys are that seal secrets in the database.
-type secretsConfig struct {
-	Keyset     models.Secret `mapstructure:"keyset"`
-	KeysetFile string        `mapstructure:"keyset_file"`
-}
 
 // usersConfig is what new users may do at LiteLLM; nil is unlimited.
 type usersConfig struct {
@@ -66,14 +59,6 @@ func needsPeople(c config) error {
 	return err
 }
 
-// needsKeyset is the need of a command that makes tokens.
-func needsKeyset(c config) error {
-	if c.Secrets.Keyset.IsZero() && c.Secrets.KeysetFile == "" {
-		return models.Errorf(models.Invalid, "secrets.keyset is not set, which tokens and sign-ins need: `litemaas keyset new > keyset.json`, and set secrets.keyset_file to that file, on every replica").On("secrets.keyset")
-	}
-	return nil
-}
-
 // inSection makes an error that blames a field blame the setting in a section.
 func inSection(section string, err error) error {
 	e, ok := err.(*models.Error) //nolint:errorlint // the outermost is the one that blames
@@ -83,35 +68,6 @@ func inSection(section string, err error) error {
 	key := section + "." + e.Field
 	return models.Errorf(e.Kind, "%s: %s", key, e.Message).On(key)
 }
-
-// sealer seals by the keyset; without one it refuses to.
-func (c secretsConfig) sealer() (models.Keyring, error) {
-	switch {
-	case !c.Keyset.IsZero():
-		s, err := keyset.Parse(c.Keyset)
-		return s, blame("secrets.keyset", err)
-	case c.KeysetFile != "":
-		s, err := keyset.Load(c.KeysetFile)
-		return s, blame("secrets.keyset_file", err)
-	}
-	return noKeyset{}, nil
-}
-
-func blame(key string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return models.Errorf(models.Invalid, "%s: %s", key, err).On(key)
-}
-
-// noKeyset is the sealer of who has no keyset.
-type noKeyset struct{}
-
-var errNoKeyset = models.Errorf(models.Internal, "secrets.keyset is not set")
-
-func (noKeyset) Seal([]byte, []byte) ([]byte, error) { return nil, errNoKeyset }
-func (noKeyset) Open([]byte, []byte) ([]byte, error) { return nil, errNoKeyset }
-func (noKeyset) Keys() []models.SealingKey           { return nil }
 
 var (
 	issuer = kind{
@@ -132,13 +88,6 @@ var (
 	path = kind{
 		read:  func(text string) (any, bool) { return text, !strings.Contains(text, "\x00") },
 		right: "the path of a file",
-	}
-	keysetText = kind{
-		read: func(text string) (any, bool) {
-			_, err := keyset.Parse(models.SecretOf(text))
-			return models.SecretOf(text), err == nil
-		},
-		right: "a keyset in JSON, as `litemaas keyset new` makes one", show: hidden,
 	}
 	budget = kind{
 		read: func(text string) (any, bool) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+
 	"github.com/redis/go-redis/v9"
 
+	"github.com/litemaas/litemaas/activities"
 	"github.com/litemaas/litemaas/api"
 	"github.com/litemaas/litemaas/api/auth/redissessions"
 	"github.com/litemaas/litemaas/models"
@@ -32,4 +35,30 @@ func (c config) sessions(st *store.Store, rdb *redis.Client) api.People {
 		return redissessions.New(st, rdb)
 	}
 	return st
+}
+
+// sealed is the store with all that is sealed, wherever sessions are kept.
+func (c config) sealed(st *store.Store, rdb *redis.Client) activities.SealedKeeper {
+	if c.Sessions.inRedis() {
+		return redissessions.New(st, rdb)
+	}
+	return st
+}
+
+// openSealed opens all that is sealed, until it is closed.
+func (c config) openSealed(ctx context.Context) (activities.SealedKeeper, func(), error) {
+	rdb, err := c.Redis.open()
+	if err != nil {
+		return nil, nil, err
+	}
+	st, err := store.Open(ctx, c.Database)
+	if err != nil {
+		return nil, nil, err // the client of Redis has connected to nothing
+	}
+	return c.sealed(st, rdb), func() {
+		st.Close()
+		if rdb != nil {
+			_ = rdb.Close() // we end
+		}
+	}, nil
 }

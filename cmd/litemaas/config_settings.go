@@ -148,6 +148,14 @@ var settings = []setting{
 		what: "The keys that seal what nobody may read in the database, as `litemaas keyset new` makes them. All replicas have the\nsame. Who loses them signs in anew, and so does everybody else; and no API key can be made again at LiteLLM.",
 	},
 	{key: "secrets.keyset_file", kind: path, what: "A file with that, where secrets.keyset is not set."},
+	{
+		key: "secrets.kms_uri", kind: kmsURI, flag: "kms-uri",
+		what: "The key of a KMS that the keyset is encrypted by, of HashiCorp Vault or AWS: see `litemaas keyset protect --help`.\nIf not set, the keyset is in clear text. The KMS is needed at the start, and when the keyset is changed.",
+	},
+	{
+		key: "secrets.vault_role", kind: word,
+		what: "The role by which a pod signs in to Vault, where VAULT_TOKEN is not set; before it, the path of the auth method\nif that is not kubernetes: openshift/litemaas.",
+	},
 
 	{key: "users.max_budget", def: "100", kind: budget, aliases: []alias{{"DEFAULT_USER_MAX_BUDGET", nil}}, what: "What a new user may spend at LiteLLM, in dollars."},
 	{key: "users.tpm_limit", def: "100000", kind: limit, aliases: []alias{{"DEFAULT_USER_TPM_LIMIT", nil}}, what: "How many tokens a minute a new user has there."},

@@ -165,7 +165,7 @@ func TestEveryKeyByItsName(t *testing.T) {
 			good := map[string]string{
 				"api.cors_origins": "http://a.example", "api.admin_keys": "ltm_admin_x", "database.url": "postgres://h/d",
 				"litellm.public_url": "http://a.example", "litellm.addresses": "http://a.example", "litellm.api_key": "sk-x", "temporal.api_key": "x", "temporal.ui_url": "http://a.example",
-				"api.trusted_proxies": "10.0.0.0/8, ::1", "api.ui_dir": "dist", "redis.url": "redis://h",
+				"api.trusted_proxies": "10.0.0.0/8, ::1", "api.ui_dir": "dist", "redis.url": "redis://h", "secrets.kms_uri": "hcvault://h/transit/keys/k", "secrets.vault_role": "x",
 				"auth.provider": "oidc", "auth.issuer": "http://a.example/", "auth.client_id": "x", "auth.client_secret": "x", "auth.frontend_url": "http://a.example",
 				"auth.scopes": "openid, email", "auth.openshift_api": "http://a.example", "auth.initial_admins": "ada, bob", "auth.jwt_secret": "x",
 				"secrets.keyset": newKeyset(t), "secrets.keyset_file": "keyset.json", "verify.secret": "a-secret-of-gateways", "verify.gateways": "10.0.0.0/8",

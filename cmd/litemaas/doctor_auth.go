@@ -18,6 +18,9 @@ func checkSignIn(ctx context.Context, cfg config) []finding {
 	if cfg.Auth.Issuer != "" {
 		f.saw += ", " + cfg.Auth.Issuer
 	}
+	if cfg.Secrets.KMSURI != "" {
+		f.saw += "; the keyset is opened by " + cfg.Secrets.KMSURI
+	}
 	if _, f.err = people.Provider.AuthURL(ctx, "", "", "", nil); f.err != nil {
 		f.hint = "check auth.issuer (OAUTH_ISSUER), and that this machine reaches it"
 	}

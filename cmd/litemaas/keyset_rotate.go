@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
+	"slices"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/litemaas/litemaas/activities"
 	"github.com/litemaas/litemaas/cmd/internal/keyset"
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
@@ -51,7 +52,7 @@ Then: what it says, and litemaas keyset status at the end.`,
 			if err != nil {
 				return err
 			}
-			text, err := cfg.Secrets.text()
+			text, err := cfg.Secrets.plain()
 			if err != nil {
 				return err
 			}
@@ -69,40 +70,38 @@ Then: what it says, and litemaas keyset status at the end.`,
 	return cmd
 }
 
-// text is the keyset as it is configured.
-func (c secretsConfig) text() (models.Secret, error) {
-	if !c.Keyset.IsZero() {
-		return c.Keyset, nil
-	}
-	raw, err := os.ReadFile(c.KeysetFile)
-	if err != nil {
-		return models.Secret{}, blame("secrets.keyset_file", models.Wrap(models.Invalid, err, "the keyset cannot be read"))
-	}
-	return models.SecretOf(string(raw)), nil
-}
-
 // changeKeyset does step 1 or 2 of a rotation.
 func changeKeyset(cmd *cobra.Command, c secretsConfig, text models.Secret, step keyset.Step, toOutput bool) error {
 	change, did := keyset.Widened, "Step 1 of 3: the keyset has got a new key, which opens only."
 	if step == keyset.StepPromote {
 		change, did = keyset.Promoted, "Step 2 of 3: the new key of the keyset seals from now on."
 	}
-	if !toOutput && !c.Keyset.IsZero() {
-		return models.Errorf(models.Invalid, "secrets.keyset is no file that could be changed: use --print, and put the output where you keep it").On("secrets.keyset")
-	}
 	next, err := change(text)
 	if err != nil {
 		return err
 	}
+	return putKeyset(cmd, c, next, toOutput, did, everyReplica)
+}
+
+// putKeyset encrypts a keyset if that is configured, writes it where it is kept, and says what was
+// done and what comes next.
+func putKeyset(cmd *cobra.Command, c secretsConfig, plain models.Secret, toOutput bool, did, next string) error {
+	if !toOutput && !c.Keyset.IsZero() {
+		return models.Errorf(models.Invalid, "secrets.keyset is no file that could be changed: use --print, and put the output where you keep it").On("secrets.keyset")
+	}
+	text, err := c.kept(plain)
+	if err != nil {
+		return err
+	}
 	if toOutput {
-		fmt.Fprintln(cmd.OutOrStdout(), next.Reveal())
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n%s\n", did, everyReplica)
+		fmt.Fprintln(cmd.OutOrStdout(), text.Reveal())
+		fmt.Fprintf(cmd.ErrOrStderr(), "%s\n\n%s\n", did, next)
 		return nil
 	}
-	if err := keyset.Replace(c.KeysetFile, next); err != nil {
+	if err := keyset.Replace(c.KeysetFile, text); err != nil {
 		return models.Errorf(models.Invalid, "secrets.keyset_file: %s: use --print, and put the output where you keep it", err).On("secrets.keyset_file")
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s\nIt is in %s.\n\n%s\n", did, c.KeysetFile, everyReplica)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s\nIt is in %s.\n\n%s\n", did, c.KeysetFile, next)
 	return nil
 }
 
@@ -115,11 +114,11 @@ func reseal(cmd *cobra.Command, cfg config) error {
 	if err != nil {
 		return err
 	}
-	st, err := store.Open(cmd.Context(), cfg.Database)
+	st, closed, err := cfg.openSealed(cmd.Context())
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer closed()
 	c, err := temporal.Dial(cmd.Context(), cfg.Temporal, slog.Default())
 	if err != nil {
 		return err
@@ -134,11 +133,15 @@ func reseal(cmd *cobra.Command, cfg config) error {
 	if err != nil {
 		return err
 	}
-	return writeResealed(cmd.OutOrStdout(), res, key.Name)
+	if err := writeResealed(cmd.OutOrStdout(), res, key.Name, st.SealedPlaces()); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "\nStep 3 of 3: key %s has sealed everything. The other keys of the keyset are of use for backups\nfrom before only; without them: litemaas keyset narrow\n", key.Name)
+	return nil
 }
 
 // follow waits for a run, and tells p how far it is.
-func follow(ctx context.Context, run workflows.Run[workflows.ResealSecretsResult], st *store.Store, key models.SealingKey, p *progress) (workflows.ResealSecretsResult, error) {
+func follow(ctx context.Context, run workflows.Run[workflows.ResealSecretsResult], st activities.SealedKeeper, key models.SealingKey, p *progress) (workflows.ResealSecretsResult, error) {
 	defer p.end()
 	for {
 		res, err := run.Wait(ctx, lookForReseal)
@@ -165,8 +168,8 @@ func foreign(counts []store.SealedCount, mark []byte) int {
 	return n
 }
 
-// writeResealed prints what was done; its error is what was not.
-func writeResealed(w io.Writer, r workflows.ResealSecretsResult, key string) error {
+// writeResealed prints what was done; its error is what was not, of all these places.
+func writeResealed(w io.Writer, r workflows.ResealSecretsResult, key string, places []string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "PLACE\tVALUES\tSEALED ANEW\tBY OTHER KEYS\tCANNOT BE OPENED")
 	for _, p := range r.Places {
@@ -181,14 +184,18 @@ func writeResealed(w io.Writer, r workflows.ResealSecretsResult, key string) err
 		}
 	}
 	left, lost := r.Left()
+	missed := slices.IndexFunc(places, func(place string) bool {
+		return !slices.ContainsFunc(r.Places, func(p activities.ResealedPlace) bool { return p.Place == place })
+	})
 	switch {
 	case r.Key != key:
 		return models.Errorf(models.Conflict, "this was a run for key %s, which was under way: run `litemaas keyset rotate` again", r.Key)
+	case missed >= 0:
+		return models.Errorf(models.Conflict, "the worker knows nothing of %s: give all replicas the same sessions.store, restart them, and run `litemaas keyset rotate` again", places[missed])
 	case left > 0:
 		return models.Errorf(models.Conflict, "%s still sealed by other keys than %s: a replica seals by one of them. Give every replica the keyset, restart it, and run `litemaas keyset rotate` again", count(left, "value"), key)
 	case lost > 0:
 		return models.Errorf(models.Conflict, "no key of the keyset opens %s: they are as they were. Should you have the keyset that sealed them, put its keys into this one", count(lost, "value"))
 	}
-	fmt.Fprintf(w, "\nStep 3 of 3: key %s has sealed everything. The other keys of the keyset are of use for backups\nfrom before only; without them: litemaas keyset narrow\n", key)
 	return nil
 }

@@ -16,8 +16,8 @@ import (
 func keysetStatusCmd() *cobra.Command {
 	return &cobra.Command{
 		Use: "status", Short: "Show which key has sealed how much", Args: cobra.NoArgs,
-		Long: `Show how many values in the database each key of the keyset has sealed, as they say
-themselves: nothing is opened. A key that has sealed nothing may be dropped, unless a backup
+		Long: `Show how many values in the database, and in Redis if sessions are there, each key of the
+keyset has sealed, as they say themselves: nothing is opened. It says by which key of a KMS the keyset is encrypted, too. A key that has sealed nothing may be dropped, unless a backup
 from before may be needed. What no key of the keyset has sealed cannot be opened.`,
 		Example: `  litemaas keyset status
 
@@ -31,23 +31,31 @@ Then: litemaas keyset rotate, if an old key has sealed something.`,
 			if err != nil {
 				return err
 			}
-			st, err := store.Open(cmd.Context(), cfg.Database)
+			st, closed, err := cfg.openSealed(cmd.Context())
 			if err != nil {
 				return err
 			}
-			defer st.Close()
+			defer closed()
 			counts, err := st.CountSealed(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return writeSealed(cmd.OutOrStdout(), sealer.Keys(), counts)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n\n", cfg.Secrets.protection())
+			return writeSealed(cmd.OutOrStdout(), sealer.Keys(), st.SealedPlaces(), counts)
 		},
 	}
 }
 
+// protection says how the keyset is kept.
+func (c secretsConfig) protection() string {
+	if c.KMSURI == "" {
+		return "The keyset (" + c.from() + ") is in clear text: who can read it can open everything."
+	}
+	return "The keyset (" + c.from() + ") is encrypted by " + c.KMSURI + "."
+}
+
 // writeSealed prints a line for each key, and one for what none of them sealed.
-func writeSealed(w io.Writer, keys []models.SealingKey, counts []store.SealedCount) error {
-	places := store.SealedPlaces()
+func writeSealed(w io.Writer, keys []models.SealingKey, places []string, counts []store.SealedCount) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "KEY\tDOES\t%s\n", strings.Join(places, "\t"))
 	line := func(key, does string, sealed func(head []byte) bool) (all int) {

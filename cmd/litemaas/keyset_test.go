@@ -283,7 +283,7 @@ func TestKeysetStatus(t *testing.T) {
 		{"Place": "api_keys.sealed", "Head": "I2tleTI=", "N": 7}, {"Place": "api_keys.sealed", "Head": "I2tleTE=", "N": 2},
 		{"Place": "operations.body", "Head": "I2tleTA=", "N": 3}]`), &counts)) // #key2, #key1, #key0
 	var out bytes.Buffer
-	require.NoError(t, writeSealed(&out, keys, counts))
+	require.NoError(t, writeSealed(&out, keys, store.SealedPlaces(), counts))
 	require.Equal(t, `KEY            DOES   signing_keys.private  sessions.provider_tokens  api_keys.sealed  operations.body
 key2           seals  0                     0                         7                0
 key1           opens  0                     0                         2                0
@@ -292,7 +292,7 @@ none of these  -      0                     0                         0         
 3 values cannot be opened: the key that sealed them is not in the keyset.
 `, out.String())
 	out.Reset()
-	require.NoError(t, writeSealed(&out, keys, counts[:1]))
+	require.NoError(t, writeSealed(&out, keys, store.SealedPlaces(), counts[:1]))
 	require.Contains(t, out.String(), "The keys that only open have sealed nothing")
 	require.NotContains(t, out.String(), "cannot be opened")
 }

@@ -81,7 +81,7 @@ func (p *parts) worker() worker.Worker {
 		Sessions: &activities.Sessions{Store: p.store, Keep: keepSessions},
 		AuditLog: &activities.AuditLog{Store: p.store, Retention: p.config.Audit.Retention},
 
-		SealedValues: &activities.SealedValues{Store: p.store, Keys: p.sealer},
+		SealedValues: &activities.SealedValues{Store: p.config.sealed(p.store, p.redis), Keys: p.sealer},
 		Operations:   &activities.Operations{Store: p.store},
 		Orphans:      &activities.Orphans{Store: p.store, Proxy: p.proxy},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {

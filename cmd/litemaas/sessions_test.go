@@ -3,16 +3,19 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/litemaas/litemaas/models"
 	"github.com/litemaas/litemaas/models/store"
 	"github.com/litemaas/litemaas/models/store/storetest"
+	"github.com/litemaas/litemaas/temporal/temporaltest"
 )
 
 // Who wants sessions in Redis has to say which.
@@ -96,4 +99,47 @@ func TestDoctorLooksAtSessions(t *testing.T) {
 	require.Error(t, check("redis").err)
 	require.Contains(t, check("redis").hint, "nobody can sign in")
 	require.NotContains(t, check("postgres").hint, "sign in")
+}
+
+// What a key sealed in Redis counts, too: it is not called idle while that is there, the rotation seals
+// it anew, and a worker that does not look there is not believed.
+func TestResealInRedis(t *testing.T) {
+	temporal, server := temporaltest.Config(t), miniredis.RunT(t)
+	v := newVault(t, "temporal.address="+temporal.Address, "temporal.namespace="+temporal.Namespace, "redis.url=redis://"+server.Addr(), "sessions.store=redis")
+	id := uuid.NewString()
+	row := "litemaas:{sessions}:session:" + id
+	sealed, err := v.sealer(t).Seal([]byte("hush"), []byte("sessions/"+id))
+	require.NoError(t, err)
+	server.HSet(row, "provider_tokens", string(sealed))
+	for range 2 {
+		status, _, errs := v.keyset(t, "rotate")
+		require.Zero(t, status, errs)
+	}
+	keys := v.sealer(t).Keys()
+	status, out, errs := v.keyset(t, "status")
+	require.Zero(t, status, errs)
+	require.Contains(t, out, "redis.provider_tokens\n")
+	require.Regexp(t, `(?m)^`+keys[1].Name+` +opens( +0){4} +1$`, out)
+	require.NotContains(t, out, "have sealed nothing")
+
+	elsewhere := v
+	elsewhere.set = append(slices.Clone(v.set), "--set", "sessions.store=postgres")
+	stop := elsewhere.works(t)
+	status, _, errs = v.keyset(t, "rotate")
+	stop()
+	require.Equal(t, exitFailed, status)
+	require.Contains(t, errs, "the worker knows nothing of redis.provider_tokens: give all replicas the same sessions.store")
+
+	defer v.works(t)()
+	status, out, errs = v.keyset(t, "rotate")
+	require.Zero(t, status, errs)
+	require.Regexp(t, `redis\.provider_tokens +1 +1 +0 +0\n`, out)
+	require.Contains(t, out, "Step 3 of 3")
+	require.Equal(t, string(keys[0].Mark), server.HGet(row, "provider_tokens")[:5])
+	plain, err := v.sealer(t).Open([]byte(server.HGet(row, "provider_tokens")), []byte("sessions/"+id))
+	require.NoError(t, err)
+	require.Equal(t, "hush", string(plain))
+	status, out, _ = v.keyset(t, "status")
+	require.Zero(t, status)
+	require.Contains(t, out, "The keys that only open have sealed nothing: litemaas keyset narrow")
 }

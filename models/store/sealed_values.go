@@ -31,6 +31,9 @@ func SealedPlaces() []string {
 	return out
 }
 
+// SealedPlaces names the places of this store, as the function does.
+func (*Store) SealedPlaces() []string { return SealedPlaces() }
+
 // sealedSQL puts the names of a place into SQL: %[1]s is the table, %[2]s its key, %[3]s the
 // key's type, %[4]s the column, %[5]s a key before all others. It is NotFound when there is no
 // such place.

@@ -20,10 +20,16 @@ var (
 	setTokensLua string
 	//go:embed lua/touch.lua
 	touchLua string
+	//go:embed lua/heads.lua
+	headsLua string
+	//go:embed lua/reseal.lua
+	resealLua string
 
 	begin     = redis.NewScript(userLua + beginLua)
 	end       = redis.NewScript(userLua + endLua)
 	rotate    = redis.NewScript(userLua + rotateLua)
 	setTokens = redis.NewScript(setTokensLua)
 	touch     = redis.NewScript(touchLua)
+	heads     = redis.NewScript(headsLua)
+	reseal    = redis.NewScript(resealLua)
 )

@@ -1,8 +1,9 @@
 // Package keyset encrypts what must not be readable in the database, with the keys that an
 // operator keeps elsewhere: in a file, or in the environment.
 //
-// A keyset is JSON as Google Tink writes it, in clear text. One of its keys seals, all of them
-// open, so that a keyset can be rotated.
+// A keyset is JSON as Google Tink writes it. One of its keys seals, all of them open, so that a
+// keyset can be rotated. Everything here is about keysets in clear text, but for KMS, which
+// encrypts them.
 package keyset
 
 import (
