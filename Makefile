@@ -82,6 +82,11 @@ conformance: ## Hold the client and the fake against a real LiteLLM (LITELLM_BAS
 	@awk '/--- PASS: TestConformance\/fake\/[a-z]+\// {fake++} /--- PASS: TestConformance\/real\/[a-z]+\// {real++} \
 	  END {printf "conformance: %d cases hold for the LiteLLM in memory, %d for the real one\n", fake, real; exit !(fake && real)}' $(BIN)/conformance.log
 
+.PHONY: journey
+journey: ## Walk with an API key through its life at a real LiteLLM (LITELLM_BASE_URL, LITELLM_MASTER_KEY)
+	@: $${LITELLM_BASE_URL:?set it to the address of a LiteLLM with a database} $${LITELLM_MASTER_KEY:?set it to its master key}
+	@$(TESTENV) go test -tags litellm ./test/litellm -count=1 -v
+
 AT_KEYCLOAK = : $${OIDC_ISSUER:?set it to the realm of a Keycloak that has the users of the tests} \
   $${OIDC_CLIENT_ID:?set it to our name there} $${OIDC_CLIENT_SECRET:?set it to our password there}
 
