@@ -18,22 +18,30 @@ type EndDueKeysInput struct {
 	Ahead time.Duration
 }
 
-// EndDueKeysResult names the keys that ended, on which LiteLLM has to follow, and how long it is
-// until the next one does; nil: none will, so far ahead.
+// EndDueKeysResult names the keys that ended, on which LiteLLM has to follow; counts those that an
+// alarm was raised for; and says how long it is until there is more to do; nil: nothing is, so far
+// ahead.
 type EndDueKeysResult struct {
-	IDs  []uuid.UUID
-	Next *time.Duration
+	IDs     []uuid.UUID
+	Alarmed int `json:",omitzero"`
+	Next    *time.Duration
 }
 
-// EndDueKeys revokes the keys whose time is over. Repeating it finds those of the next page; those
-// of a lost answer are found by the sweep.
+// EndDueKeys revokes the keys whose time is over, and has people told, once, of those that LiteLLM
+// still takes some minutes after they were revoked. Repeating it finds those of the next page;
+// those of a lost answer are found by the sweep.
 func (a *Keys) EndDueKeys(ctx context.Context, in EndDueKeysInput) (EndDueKeysResult, error) {
-	ids, err := a.Store.EndDueKeys(ctx, in.Limit, models.System("ExpireKeys"))
+	by := models.System("ExpireKeys")
+	ids, err := a.Store.EndDueKeys(ctx, in.Limit, by)
 	if err != nil {
 		return EndDueKeysResult{}, err
 	}
-	next, err := a.Store.NextKeyEnd(ctx, in.Ahead)
-	return EndDueKeysResult{ids, next}, err
+	alarmed, err := a.Store.AlarmRevocations(ctx, models.RevocationAlarm, in.Limit, by)
+	if err != nil {
+		return EndDueKeysResult{}, err
+	}
+	next, err := a.Store.NextKeyEnd(ctx, in.Ahead, models.RevocationAlarm)
+	return EndDueKeysResult{ids, alarmed, next}, err
 }
 
 // DueKeysResult counts what was done.
@@ -46,8 +54,7 @@ func (a *Keys) NoticeKeys(ctx context.Context, _ DueInput) (DueKeysResult, error
 	return DueKeysResult{n}, err
 }
 
-// AlarmRevocations has people told, once, of keys that LiteLLM still takes some minutes after they
-// were revoked.
+// AlarmRevocations is what EndDueKeys does beside, for runs of Expire from before it did.
 func (a *Keys) AlarmRevocations(ctx context.Context, _ DueInput) (DueKeysResult, error) {
 	defer beat(ctx)()
 	n, err := pages(func() (int, error) {

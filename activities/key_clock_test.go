@@ -25,6 +25,7 @@ func TestClockOfKeys(t *testing.T) {
 	_, err = r.ObserveKey(t.Context(), models.KeyProof{ID: old.ID, Generation: 1})
 	require.NoError(t, err)
 	r.wish(t, overdue, "revoked_at = now() - interval '5 minutes'")
+	late := storetest.Key(t, r.Store, r.owner.ID, nil, "a")
 	r.wish(t, soon, "expires_at = now() + interval '1 day', created_at = now() - interval '30 days'")
 	db := storetest.SQL(t, r.url)
 	_, err = db.Exec("UPDATE api_keys SET rotate_every = interval '1 day', created_at = now() - interval '2 days' WHERE id = $1", old.ID)
@@ -51,10 +52,16 @@ func TestClockOfKeys(t *testing.T) {
 	require.InDelta(t, 24*time.Hour, *ended.Next, float64(time.Minute))
 	r.wish(t, soon, "expires_at = now()")
 	for _, want := range [][]uuid.UUID{{soon.ID}, nil} {
-		ended, err = r.EndDueKeys(t.Context(), activities.EndDueKeysInput{Limit: 10, Ahead: time.Hour})
+		ended, err = r.EndDueKeys(t.Context(), activities.EndDueKeysInput{Limit: 10, Ahead: time.Minute})
 		require.NoError(t, err)
 		require.Equal(t, want, ended.IDs)
 		require.Nil(t, ended.Next)
+	}
+	r.wish(t, late, "revoked_at = now() - interval '2 minutes'")
+	for _, want := range []int{1, 0} {
+		ended, err = r.EndDueKeys(t.Context(), activities.EndDueKeysInput{Limit: 10, Ahead: time.Minute})
+		require.NoError(t, err)
+		require.Equal(t, activities.EndDueKeysResult{Alarmed: want}, ended)
 	}
 }
 

@@ -193,13 +193,22 @@ func (s *Server) createdKey(ctx context.Context, userID, id uuid.UUID) (*createK
 	return out, nil
 }
 
-// recreated is the answer to whoever made a key for himself once more.
+// recreated is createdKey once more, of the key that an operation made.
 func (s *Server) recreated(ctx context.Context, id string) (*createKeyResponse, error) {
-	parsed, err := uuid.Parse(id)
+	k, err := s.subjectKey(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	return s.createdKey(ctx, requestOf(ctx).caller.UserID, parsed)
+	return s.createdKey(ctx, k.UserID, k.ID)
+}
+
+// subjectKey is a key that an operation is about, by its id there.
+func (s *Server) subjectKey(ctx context.Context, id string) (models.Key, error) {
+	parsed, err := uuid.Parse(id)
+	if err != nil {
+		return models.Key{}, err
+	}
+	return s.Store.Key(ctx, parsed)
 }
 
 // noSubscription says as LiteMaaS does what to do about a model that one is not subscribed to.

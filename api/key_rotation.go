@@ -17,9 +17,9 @@ import (
 func (s *Server) keyLifeRoutes(r *router) {
 	at := func(e endpoint) endpoint { return e.under("/api/v1/api-keys") }
 	write := at(own("api_keys:write"))
-	route(r, write.post("/{id}/rotate", "rotateKey", "Give an API key a successor, and let both work for a while").or(http.StatusAccepted), s.rotateKey)
-	route(r, write.post("/{id}/rotate/retire", "retireKey", "Let a key that is being rotated go at once").or(http.StatusAccepted), s.retireKey)
-	route(r, write.post("/{id}/rotate/undo", "undoRotation", "Let a key that is being rotated live on, and its successor go").or(http.StatusAccepted), s.undoRotation)
+	routeReplayed(r, write.post("/{id}/rotate", "rotateKey", "Give an API key a successor, and let both work for a while").or(http.StatusAccepted), s.rotateKey, s.rotated)
+	routeReplayed(r, write.post("/{id}/rotate/retire", "retireKey", "Let a key that is being rotated go at once").or(http.StatusAccepted), s.retireKey, s.retired)
+	routeReplayed(r, write.post("/{id}/rotate/undo", "undoRotation", "Let a key that is being rotated live on, and its successor go").or(http.StatusAccepted), s.undoRotation, s.undone)
 	route(r, write.put("/{id}/rotate/policy", "setRotationPolicy", "Have a key rotated by itself, or not"), s.setRotationPolicy)
 	route(r, at(own("api_keys:read")).limited(classReveal).post("/{id}/reveal", "revealKey", "Read the secret of a key again"), s.revealKey)
 	route(r, at(may("admin:api_keys")).post("/admin/cleanup-expired", "cleanUpKeys", "Revoke the keys whose time is over now, not by the clock"), s.cleanUpKeys)
@@ -93,6 +93,7 @@ func (s *Server) rotateKey(ctx context.Context, in *rotateKeyRequest) (*rotateKe
 	if err != nil {
 		return nil, models.Wrap(models.Internal, err, "the secret of a new API key cannot be sealed")
 	}
+	about(ctx, models.AuditOfKey, heir.ID.String())
 	old, made, err := s.Store.RotateKey(ctx, in.ID, heir, how, actor(ctx))
 	if err != nil {
 		return nil, err
@@ -100,6 +101,31 @@ func (s *Server) rotateKey(ctx context.Context, in *rotateKeyRequest) (*rotateKe
 	if made, err = s.followRotation(ctx, old, made, how, until); err != nil {
 		return nil, err
 	}
+	return newRotation(old, made, secret), nil
+}
+
+// rotated is the answer to whoever rotated a key, from its successor's row. It is Conflict when
+// the rotation was undone since.
+func (s *Server) rotated(ctx context.Context, id string) (*rotateKeyResponse, error) {
+	made, err := s.subjectKey(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if made.Predecessor == nil {
+		return nil, models.Errorf(models.Conflict, "The API key was rotated, and that was undone: the new key has gone")
+	}
+	old, err := s.Store.Key(ctx, *made.Predecessor)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := made.Secret(s.Sealer)
+	if err != nil {
+		return nil, err
+	}
+	return newRotation(old, made, secret), nil
+}
+
+func newRotation(old, made models.Key, secret models.Secret) *rotateKeyResponse {
 	out := &rotateKeyResponse{Status: http.StatusOK}
 	if made.ObservedGeneration == 0 {
 		out.Status = http.StatusAccepted
@@ -107,7 +133,7 @@ func (s *Server) rotateKey(ctx context.Context, in *rotateKeyRequest) (*rotateKe
 	b := &out.Body
 	b.ID, b.Key, b.KeyPrefix, b.RotatedAt, b.State = made.ID, secret.Reveal(), made.Prefix, made.CreatedAt.UTC(), made.Status()
 	b.OldID, b.OldPrefix, b.GraceUntil = old.ID, old.Prefix, old.RetiresAt.UTC()
-	return out, nil
+	return out
 }
 
 // followRotation has LiteLLM hold the successor of a key, and waits for it; where the key has no
@@ -162,7 +188,12 @@ func (s *Server) retireKey(ctx context.Context, in *keyLifeRequest) (*keyLifeRes
 	}
 	run, err := workflows.Nudge(ctx, s.Temporal, workflows.RotateKey, workflows.RotateKeyInput{KeyID: in.ID, Actor: actor(ctx)})
 	await(ctx, run, err, until)
-	k, err := s.Store.Key(ctx, in.ID)
+	return s.retired(ctx, in.ID.String())
+}
+
+// retired is the answer to whoever let a key go.
+func (s *Server) retired(ctx context.Context, id string) (*keyLifeResponse, error) {
+	k, err := s.subjectKey(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -175,6 +206,7 @@ func (s *Server) undoRotation(ctx context.Context, in *keyLifeRequest) (*keyLife
 	if _, err := s.ownKey(ctx, in.ID); err != nil {
 		return nil, err
 	}
+	about(ctx, models.AuditOfKey, in.ID.String())
 	old, heir, err := s.Store.UndoRotation(ctx, in.ID, models.KeyEndUndone, actor(ctx))
 	if err != nil {
 		return nil, err
@@ -187,6 +219,24 @@ func (s *Server) undoRotation(ctx context.Context, in *keyLifeRequest) (*keyLife
 		return nil, err
 	}
 	return newKeyLife(old, heir.Settled()), nil
+}
+
+// undone is the answer to whoever let a key live on. The other key that the operation is about is
+// its successor.
+func (s *Server) undone(ctx context.Context, id string) (*keyLifeResponse, error) {
+	old, err := s.subjectKey(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	settled := true
+	for _, other := range requestOf(ctx).operation.row.Subjects[1:] {
+		heir, err := s.subjectKey(ctx, other.ID)
+		if err != nil {
+			return nil, err
+		}
+		settled = settled && heir.Settled()
+	}
+	return newKeyLife(old, settled), nil
 }
 
 type rotationPolicyRequest struct {

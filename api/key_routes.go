@@ -18,7 +18,7 @@ func (s *Server) keyRoutes(r *router) {
 	admin := func(e endpoint) endpoint { return e.under("/api/v1/admin/users/{id}/api-keys") }
 	change := admin(may("users:write"))
 	route(r, admin(may("users:read")).get("", "listUserKeys", "List a user's API keys"), s.listUserKeys)
-	route(r, change.post("", "createUserKey", "Make an API key for a user").created().or(http.StatusAccepted), s.createUserKey)
+	routeReplayed(r, change.post("", "createUserKey", "Make an API key for a user").created().or(http.StatusAccepted).repeatable(), s.createUserKey, s.recreated)
 	route(r, change.patch("/{keyId}", "updateUserKey", "Change an API key of a user").or(http.StatusAccepted), s.updateUserKey)
 	route(r, change.delete("/{keyId}", "deleteUserKey", "Revoke an API key of a user").or(http.StatusAccepted), s.deleteUserKey)
 	route(r, change.post("/{keyId}/reset-spend", "resetUserKeySpend", "Count what an API key of a user spent from zero").or(http.StatusAccepted).repeatable(), s.resetUserKeySpend)

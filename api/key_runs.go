@@ -14,6 +14,7 @@ import (
 // back, as its owner was never given it: that is Conflict. What else goes wrong behind the commit
 // is no failure of the request's: the row is the wish, and Sweep sees to it.
 func (s *Server) settleNew(ctx context.Context, k models.Key, until time.Time) error {
+	s.expireKey(ctx, k)
 	err := s.keys.Settle(ctx, k.ID, time.Until(until))
 	why, refused := s.refusal(ctx, k, err)
 	if !refused {
@@ -41,6 +42,7 @@ func (s *Server) refusal(ctx context.Context, k models.Key, failure error) (why 
 // followKey has LiteLLM follow a key that has changed, if it has to, and waits for it. It is
 // Conflict when LiteLLM refuses the key as it is now.
 func (s *Server) followKey(ctx context.Context, k models.Key, until time.Time) error {
+	s.expireKey(ctx, k)
 	if k.Settled() {
 		return nil
 	}
@@ -53,6 +55,15 @@ func (s *Server) followKey(ctx context.Context, k models.Key, until time.Time) e
 	}
 	later(ctx, err)
 	return nil
+}
+
+// expireKey has a key revoked in its second that ends so soon that the clock may not look before.
+func (s *Server) expireKey(ctx context.Context, k models.Key) {
+	if k.RevokedAt != nil || k.ExpiresAt == nil || time.Until(*k.ExpiresAt) > workflows.ExpireAhead {
+		return
+	}
+	_, err := workflows.Nudge(ctx, s.Temporal, workflows.ExpireKeys, workflows.ExpireKeysInput{})
+	later(ctx, err)
 }
 
 // later notes that LiteLLM follows a key after the answer.

@@ -265,3 +265,33 @@ func TestResetKeySpend(t *testing.T) {
 	s.Config.OwnersResetSpend = true
 	s.by(t, s.ada, http.MethodPost, path, "").is(http.StatusOK)
 }
+
+// A key that is to live for seconds ends in its second, though the clock's next look is a minute
+// away: one made so, for oneself or by an admin, and one changed so.
+func TestShortLivedKeys(t *testing.T) {
+	s := open(t)
+	s.has(t, s.ada, "gpt-4o")
+	in := func(d time.Duration) (end time.Time, body string) {
+		end = time.Now().Add(d).Truncate(time.Microsecond).UTC()
+		return end, fmt.Sprintf(`{"name": "short", "modelIds": ["gpt-4o"], "expiresAt": %q}`, end.Format(time.RFC3339Nano))
+	}
+	admins := "/api/v1/admin/users/" + s.user(t, "ada@example.com").ID.String() + "/api-keys"
+	long := s.made(t, "gpt-4o")
+	var made [4]reply
+	var ends [4]time.Time
+	var body string
+	ends[0], body = in(40 * time.Second) // is slept for first, and comes last
+	made[0] = s.make(t, s.ada, body).is(http.StatusCreated)
+	ends[1], body = in(6 * time.Second)
+	made[1] = s.make(t, s.ada, body).is(http.StatusCreated)
+	ends[2], body = in(5 * time.Second)
+	made[2] = s.by(t, s.root, http.MethodPost, admins, body).is(http.StatusCreated)
+	ends[3], body = in(4 * time.Second)
+	made[3] = s.by(t, s.ada, http.MethodPatch, keysPath+"/"+id(long), body).is(http.StatusOK)
+	for i := 1; i < len(made); i++ {
+		require.Eventually(t, func() bool { k := s.row(t, made[i]); return k.RevokedAt != nil && k.Settled() }, 20*time.Second, 20*time.Millisecond)
+		require.WithinRange(t, *s.row(t, made[i]).RevokedAt, ends[i], ends[i].Add(2*time.Second), "of which a busy machine needs one")
+		require.Nil(t, s.held(t, s.row(t, made[i])))
+	}
+	require.Equal(t, models.KeyActive, s.row(t, made[0]).Status())
+}

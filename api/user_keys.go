@@ -84,6 +84,7 @@ type createUserKeyRequest struct {
 // createUserKey makes a key for a user, who is subscribed to its models without an approval. It is
 // bound by no maximum. For himself, an admin makes one like anybody else.
 func (s *Server) createUserKey(ctx context.Context, in *createUserKeyRequest) (*createKeyResponse, error) {
+	about(ctx, models.AuditOfKey, "") // and not the subscriptions that it takes
 	b, until := &in.Body, s.deadline(ctx)
 	ask, err := b.asked()
 	if err != nil {

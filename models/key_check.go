@@ -26,6 +26,7 @@ type KeyCheck struct {
 	ModelTPM    map[string]int64
 	ModelRPM    map[string]int64
 	Revoked     bool
+	Lapsed      bool      // it was revoked as its time was over
 	ExpiresAt   time.Time // or when its successor is alone, if that is sooner; zero: never
 }
 
@@ -133,6 +134,8 @@ func (v KeyVerdict) Err(now time.Time) error {
 // particular. The first reason against it is told, from the key outwards.
 func (k KeyCheck) Judge(model string, now time.Time) KeyVerdict {
 	switch {
+	case k.Lapsed:
+		return KeyVerdict{Reason: KeyIsExpired}
 	case k.Revoked:
 		return KeyVerdict{Reason: KeyIsRevoked}
 	case !k.ExpiresAt.IsZero() && !now.Before(k.ExpiresAt):

@@ -42,6 +42,7 @@ func TestJudgeKey(t *testing.T) {
 		"no model in particular":     {nil, "", models.KeyIsValid, "", time.Time{}},
 		"no team":                    {func(k *models.KeyCheck) { k.Team = nil }, "gpt", models.KeyIsValid, "", time.Time{}},
 		"revoked":                    {func(k *models.KeyCheck) { k.Revoked = true }, "gpt", models.KeyIsRevoked, models.Unauthenticated, time.Time{}},
+		"revoked by the clock":       {func(k *models.KeyCheck) { k.Revoked, k.Lapsed = true, true }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
 		"expires just now":           {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
 		"expires in a moment":        {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt.Add(1) }, "gpt", models.KeyIsValid, "", time.Time{}},
 		"never made at LiteLLM":      {func(k *models.KeyCheck) { k.Refused = true }, "gpt", models.KeyIsRefused, models.Unauthenticated, time.Time{}},

@@ -86,14 +86,15 @@ type Deed struct {
 }
 
 // Note says what the request does something to. What was said first is what it is about: things
-// of another kind are beside the point.
+// of another kind are beside the point. An empty id says the kind alone, where the thing is yet to
+// be made.
 func (d *Deed) Note(what AuditResource, id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.what == "" {
 		d.what = what
 	}
-	if d.what == what && len(d.ids) < maxSubjects && !slices.Contains(d.ids, id) {
+	if d.what == what && id != "" && len(d.ids) < maxSubjects && !slices.Contains(d.ids, id) {
 		d.ids = append(d.ids, id)
 	}
 }

@@ -27,12 +27,12 @@ type ExpireResult struct {
 	Keys ExpiredKeys `json:",omitzero"`
 }
 
-// ExpiredKeys counts the API keys to which something was done. Those that expire are counted by
-// ExpireKeys.
+// ExpiredKeys counts the API keys to which something was done. Those that expire, and alarms, are
+// counted by ExpireKeys.
 type ExpiredKeys struct {
 	Rotated int // by policy
 	Noticed int // their owners were told that they will expire, or be rotated
-	Alarmed int // LiteLLM still takes them minutes after they were revoked
+	Alarmed int `json:",omitzero"` // by runs from before ExpireKeys did it
 }
 
 // expireWithin is how long a step may be tried: what it does not get done, the next run does.
@@ -59,8 +59,8 @@ func Expire(ctx workflow.Context, _ ExpireInput) (ExpireResult, error) {
 		note(0, expireKeys(ctx, &res.Keys))
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Expired: **%d**. Lapsed: %d. Quotas counted anew: %d. Reminders to approvers: %d. Notices to owners: %d.\n\n"+
-		"API keys: rotated by policy: %d. Notices to owners: %d. LiteLLM still takes, minutes after their end: **%d**.",
-		res.Expired, res.Lapsed, res.Reset, res.Reminded, res.Noticed, res.Keys.Rotated, res.Keys.Noticed, res.Keys.Alarmed))
+		"API keys: rotated by policy: %d. Notices to owners: %d.",
+		res.Expired, res.Lapsed, res.Reset, res.Reminded, res.Noticed, res.Keys.Rotated, res.Keys.Noticed))
 	return res, failed
 }
 
@@ -79,7 +79,9 @@ func expireKeys(ctx workflow.Context, res *ExpiredKeys) error {
 		}
 		return n
 	}
-	res.Alarmed = note(dueKeys(ctx, "Raise the alarm for revoked API keys that LiteLLM still takes", keys.AlarmRevocations))
+	if !knows(ctx, changeAlarmKeys) {
+		res.Alarmed = note(dueKeys(ctx, "Raise the alarm for revoked API keys that LiteLLM still takes", keys.AlarmRevocations))
+	}
 	res.Noticed = note(dueKeys(ctx, "Tell owners of API keys that will expire or be rotated soon", keys.NoticeKeys))
 	rotated, err := regular(ctx, "Rotate the API keys that are old enough by their policy", expireWithin, keys.RotateDueKeys, activities.DueInput{})
 	res.Rotated = note(rotated.Rotated, err)

@@ -37,9 +37,7 @@ func quiet(env *testsuite.TestWorkflowEnvironment) {
 // quietKeys has nothing due to API keys.
 func quietKeys(env *testsuite.TestWorkflowEnvironment) {
 	env.OnWorkflow(workflows.ExpireKeys, mock.Anything, mock.Anything).Return(workflows.ExpireKeysResult{}, nil).Once()
-	for _, step := range []any{keys.AlarmRevocations, keys.NoticeKeys} {
-		env.OnActivity(step, mock.Anything, mock.Anything).Return(activities.DueKeysResult{}, nil).Once()
-	}
+	env.OnActivity(keys.NoticeKeys, mock.Anything, mock.Anything).Return(activities.DueKeysResult{}, nil).Once()
 	env.OnActivity(keys.RotateDueKeys, mock.Anything, mock.Anything).Return(activities.RotateDueKeysResult{}, nil).Once()
 }
 

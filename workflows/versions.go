@@ -15,6 +15,8 @@ const (
 	changeForget             = "clean-forgets"       // Clean forgets operations
 	changeExpireKeys         = "expire-keys"         // Expire does what is due to API keys
 	changeSweepOrphans       = "sweep-orphans"       // Sweep starts QuarantineOrphans
+	changeWakeKeys           = "expire-keys-wakes"   // a row that changes wakes ExpireKeys
+	changeAlarmKeys          = "expire-keys-alarms"  // ExpireKeys raises the alarm, and Expire does not
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

@@ -25,7 +25,8 @@ var keyCheckSQL = `
 	SELECT k.id, k.name, k.prefix, k.holds - 'budget' <> '[]', k.observed_generation = 0 AND k.failed_generation = k.generation,
 	       coalesce(k.spend >= k.max_budget, false) OR jsonb_exists(k.holds, 'budget'),
 	       k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit, k.max_parallel, k.model_tpm, k.model_rpm,
-	       k.revoked_at IS NOT NULL OR k.deleted_at IS NOT NULL, coalesce(least(k.expires_at, k.retires_at), 'epoch'),
+	       k.revoked_at IS NOT NULL OR k.deleted_at IS NOT NULL, k.revoked_why = '` + models.KeyEndExpired + `',
+	       coalesce(least(k.expires_at, k.retires_at), 'epoch'),
 	       ARRAY(SELECT model_id COLLATE "C" FROM api_key_models WHERE api_key_id = k.id ORDER BY 1),
 	       u.id, u.username, u.is_active, ARRAY(SELECT DISTINCT role_id FROM user_roles WHERE user_id = u.id ORDER BY 1),
 	       EXISTS (SELECT FROM held JOIN roles r ON r.id = held.id WHERE jsonb_exists_any(r.permissions, ARRAY['*', 'models:read'])),
@@ -45,7 +46,7 @@ func (s *Store) KeyCheck(ctx context.Context, hash [32]byte) (models.KeyCheck, e
 	err := s.pool.QueryRow(ctx, keyCheckSQL, hex.EncodeToString(hash[:])).Scan(
 		&k.ID, &k.Name, &k.Prefix, &k.Held, &k.Refused, &k.Overspent,
 		&k.Limits.MaxBudget, &k.Limits.BudgetDuration, &k.Limits.TPM, &k.Limits.RPM, &k.MaxParallel, &k.ModelTPM, &k.ModelRPM,
-		&k.Revoked, &k.ExpiresAt, &k.Models,
+		&k.Revoked, &k.Lapsed, &k.ExpiresAt, &k.Models,
 		&owner.ID, &owner.Username, &owner.Active, &owner.Roles, &owner.Permitted, &owner.Subscriptions,
 		&teamID, &team.Name, &team.Member, &team.Models, &team.Limits.MaxBudget, &team.Limits.BudgetDuration, &team.Limits.TPM, &team.Limits.RPM)
 	if err != nil {

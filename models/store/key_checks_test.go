@@ -98,13 +98,14 @@ func TestKeyCheck(t *testing.T) {
 		{`UPDATE api_keys SET deleted_at = NULL, expires_at = NULL WHERE id = $1`, "a", models.KeyIsValid},
 		{`UPDATE api_keys SET retires_at = now() WHERE id = $1`, "a", models.KeyIsExpired},
 		{`UPDATE api_keys SET retires_at = NULL, revoked_at = now() WHERE id = $1`, "a", models.KeyIsRevoked},
+		{`UPDATE api_keys SET revoked_why = 'expired' WHERE id = $1`, "a", models.KeyIsExpired},
 	} {
 		if tc.change != "" {
 			w.exec(tc.change, key)
 		}
 		require.Equal(t, tc.want, w.check(key).Judge(tc.model, time.Now()).Reason, tc.change)
 	}
-	w.exec("UPDATE api_keys SET revoked_at = NULL, expires_at = $2, retires_at = $3 WHERE id = $1", key, end, retires)
+	w.exec("UPDATE api_keys SET revoked_at = NULL, revoked_why = '', expires_at = $2, retires_at = $3 WHERE id = $1", key, end, retires)
 	require.WithinDuration(t, retires, w.check(key).ExpiresAt, 0, "whichever is sooner")
 	_, err := w.s.KeyCheck(t.Context(), keyHash(uuid.New()))
 	refused(t, models.NotFound, err)

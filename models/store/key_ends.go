@@ -88,13 +88,17 @@ func (s *Store) EndDueKeys(ctx context.Context, limit int, by models.Actor) (ids
 // that one.
 const heirHeld = `EXISTS (SELECT FROM api_keys h WHERE h.predecessor = k.id AND h.observed_generation > 0)`
 
-// NextKeyEnd returns how long it is until the next key expires, if that is within a while; else
-// nil.
-func (s *Store) NextKeyEnd(ctx context.Context, within time.Duration) (*time.Duration, error) {
+// NextKeyEnd returns how long it is until the next key expires, or one was revoked for so long that
+// the alarm is due, if that is within a while; else nil.
+func (s *Store) NextKeyEnd(ctx context.Context, within, alarm time.Duration) (*time.Duration, error) {
 	var rows []struct{ Micros *int64 }
 	err := s.scan(ctx, "API keys", &rows, `
-		SELECT CAST(extract(epoch FROM min(expires_at) - clock_timestamp()) * 1000000 AS bigint) AS micros
-		FROM api_keys WHERE revoked_at IS NULL AND expires_at <= clock_timestamp() + make_interval(secs => ?)`, within.Seconds())
+		SELECT CAST(extract(epoch FROM min(due) - clock_timestamp()) * 1000000 AS bigint) AS micros FROM (
+			SELECT min(expires_at) AS due FROM api_keys WHERE revoked_at IS NULL AND expires_at <= clock_timestamp() + make_interval(secs => @within)
+			UNION ALL
+			SELECT min(revoked_at) + make_interval(secs => @alarm) FROM api_keys
+			WHERE observed_generation < generation AND alarmed_at IS NULL AND revoked_at <= clock_timestamp() + make_interval(secs => @ago)) ends`,
+		map[string]any{"within": within.Seconds(), "alarm": alarm.Seconds(), "ago": (within - alarm).Seconds()})
 	if err != nil || len(rows) == 0 || rows[0].Micros == nil {
 		return nil, err
 	}

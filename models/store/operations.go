@@ -106,8 +106,8 @@ func (s *Store) ReleaseOperation(ctx context.Context, d *models.Deed, a models.O
 }
 
 // operationSQL reads the operations that %where% selects, with their states. An answer that
-// stays is the outcome, unless it was 202; before anything was committed, who works on the
-// operation has to go on; else its subjects prove their wishes, by the rules of their own
+// stays is the outcome, unless it was 202; before anything was committed that it is about, who
+// works on the operation has to go on; else its subjects prove their wishes, by the rules of their own
 // statuses: one that goes on, and one that failed, is told for all.
 const operationSQL = `
 	SELECT o.id, o.actor, o.idempotency_key, o.request, o.subject_type, o.subjects, o.applied_at, o.status, o.code, o.created_at, o.answered_at,
@@ -116,7 +116,7 @@ const operationSQL = `
 		     WHEN o.answered_at IS NOT NULL AND o.status < 400 THEN 'succeeded'
 		     WHEN o.answered_at IS NULL AND o.claimed_until > now() THEN 'running'
 		     ELSE 'failed' END AS state
-	FROM (SELECT *, CASE WHEN answered_at IS NULL THEN applied_at IS NOT NULL ELSE status = 202 END AS open
+	FROM (SELECT *, CASE WHEN answered_at IS NULL THEN applied_at IS NOT NULL AND subjects <> '[]' ELSE status = 202 END AS open
 	      FROM operations WHERE %where%) o
 	LEFT JOIN LATERAL (
 		SELECT (array_agg(state ORDER BY array_position(ARRAY['running', 'failed', 'succeeded'], state)))[1] AS state,
