@@ -109,8 +109,8 @@ deploy-examples: ## Run the examples in deploy/ with a real LiteLLM (PYTHON: one
 	@PYTHON=$${PYTHON:-python3} $(TESTENV) go test -tags deploy ./test/deploy -count=1 -v
 
 .PHONY: bench
-bench: ## Measure, and write docs/benchmarks.md
-	@$(TESTENV) go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md
+bench: ## Measure, and write docs/benchmarks.md (beside a real LiteLLM: LITELLM_BASE_URL, LITELLM_MASTER_KEY)
+	@go run ./cmd/testenv -durable -- go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md
 
 .PHONY: clean
 clean: ## Remove what was built (not .dev, the data of `make dev`: see `litemaas dev --reset`)

@@ -1,6 +1,7 @@
 // Command testenv runs a command with what the tests need: a Postgres at TEST_DATABASE_URL and
 // a Temporal server at TEST_TEMPORAL_ADDRESS. What is set already is used, the rest is started,
-// on free ports, and stopped when the command ends. Its exit status is the command's.
+// on free ports, and stopped when the command ends. Its exit status is the command's. With -durable
+// they keep what they were told when they are killed, and take the time for it.
 //
 //	go run ./cmd/testenv -- go test ./...
 package main
@@ -8,6 +9,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -27,19 +29,19 @@ const (
 )
 
 func main() {
-	args := os.Args[1:]
-	if len(args) > 0 && args[0] == "--" {
-		args = args[1:]
-	}
-	if len(args) == 0 {
-		fmt.Fprintln(os.Stderr, "usage: testenv -- command [argument …]")
+	durable := flag.Bool("durable", false, "keep what the servers are told when they are killed")
+	usage := func() { fmt.Fprintln(os.Stderr, "usage: testenv [-durable] -- command [argument …]") }
+	flag.Usage = usage
+	flag.Parse()
+	if flag.NArg() == 0 {
+		usage()
 		os.Exit(exitUsage)
 	}
-	os.Exit(run(args, os.Stdout, os.Stderr))
+	os.Exit(run(flag.Args(), *durable, os.Stdout, os.Stderr))
 }
 
 // run runs a command in the environment and returns its exit status.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, durable bool, stdout, stderr io.Writer) int {
 	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	defer signal.Stop(signals)
@@ -54,7 +56,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 			cancel()
 		}
 	}()
-	s, err := start(ctx, stderr)
+	s, err := start(ctx, durable, stderr)
 	if ctx.Err() != nil {
 		if err == nil {
 			s.stop()

@@ -16,9 +16,9 @@ func TestRunUsesWhatIsSet(t *testing.T) {
 	t.Setenv(databaseVar, "postgres://elsewhere")
 	t.Setenv(temporalVar, "elsewhere:7233")
 	var out, errs bytes.Buffer
-	require.Equal(t, 7, run([]string{"sh", "-c", "echo $TEST_DATABASE_URL $TEST_TEMPORAL_ADDRESS; exit 7"}, &out, &errs))
+	require.Equal(t, 7, run([]string{"sh", "-c", "echo $TEST_DATABASE_URL $TEST_TEMPORAL_ADDRESS; exit 7"}, false, &out, &errs))
 	require.Equal(t, "postgres://elsewhere elsewhere:7233\n", out.String())
-	require.Zero(t, run([]string{"true"}, &out, &errs))
+	require.Zero(t, run([]string{"true"}, false, &out, &errs))
 	require.Empty(t, errs.String())
 }
 
@@ -27,7 +27,7 @@ func TestRunStartsWhatIsMissing(t *testing.T) {
 	t.Setenv(databaseVar, "")
 	t.Setenv(temporalVar, "elsewhere:7233")
 	var out, errs bytes.Buffer
-	require.Equal(t, 3, run([]string{"sh", "-c", "echo $TEST_DATABASE_URL; exit 3"}, &out, &errs), errs.String())
+	require.Equal(t, 3, run([]string{"sh", "-c", "echo $TEST_DATABASE_URL; exit 3"}, false, &out, &errs), errs.String())
 	require.Regexp(t, `^postgres://litemaas:[0-9a-f]+@127\.0\.0\.1:\d+/litemaas\?sslmode=disable\n$`, out.String())
 }
 
@@ -41,13 +41,13 @@ func TestRunForwardsSignals(t *testing.T) {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
 		_, _ = io.Copy(io.Discard, r)
 	}()
-	require.Equal(t, 128+int(syscall.SIGTERM), run([]string{"sh", "-c", "echo running; exec sleep 1000"}, w, io.Discard))
+	require.Equal(t, 128+int(syscall.SIGTERM), run([]string{"sh", "-c", "echo running; exec sleep 1000"}, false, w, io.Discard))
 }
 
 func TestRunWithoutSuchACommand(t *testing.T) {
 	t.Setenv(databaseVar, "postgres://elsewhere")
 	t.Setenv(temporalVar, "elsewhere:7233")
 	var errs strings.Builder
-	require.Equal(t, exitNoStart, run([]string{"no-such-command-here"}, io.Discard, &errs))
+	require.Equal(t, exitNoStart, run([]string{"no-such-command-here"}, false, io.Discard, &errs))
 	require.Contains(t, errs.String(), "no-such-command-here")
 }

@@ -20,6 +20,7 @@ const (
 // services are the servers that were started for a command.
 type services struct {
 	dir     *devstack.Dir
+	durable bool // they keep what they were told when they are killed
 	running []service
 }
 
@@ -33,8 +34,8 @@ type service struct {
 type starter func(port int) (service, error)
 
 // start starts what no variable names.
-func start(ctx context.Context, stderr io.Writer) (*services, error) {
-	s := &services{}
+func start(ctx context.Context, durable bool, stderr io.Writer) (*services, error) {
+	s := &services{durable: durable}
 	if os.Getenv(databaseVar) != "" && os.Getenv(temporalVar) != "" {
 		return s, nil
 	}
@@ -61,7 +62,7 @@ func (s *services) find(ctx context.Context, progress *devstack.Progress) (out [
 			return nil, err
 		}
 		out = append(out, func(port int) (service, error) {
-			p, err := s.dir.StartPostgres(ctx, programs, devstack.PostgresOptions{Port: port, ThrowAway: true})
+			p, err := s.dir.StartPostgres(ctx, programs, devstack.PostgresOptions{Port: port, ThrowAway: !s.durable})
 			if err != nil {
 				return service{}, err
 			}
@@ -75,7 +76,7 @@ func (s *services) find(ctx context.Context, progress *devstack.Progress) (out [
 		}
 		out = append(out, func(port int) (service, error) {
 			// A namespace that no other server has: another could answer at a port of ours.
-			o := devstack.TemporalOptions{Port: port, Namespace: filepath.Base(s.dir.Path()), InMemory: true}
+			o := devstack.TemporalOptions{Port: port, Namespace: filepath.Base(s.dir.Path()), InMemory: !s.durable}
 			t, err := s.dir.StartTemporal(ctx, program, o)
 			if err != nil {
 				return service{}, err

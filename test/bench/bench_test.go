@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/litemaas/litemaas/models/store/storetest"
 )
 
 var (
@@ -26,16 +28,19 @@ var (
 func BenchmarkAll(b *testing.B) {
 	slog.SetDefault(slog.New(slog.DiscardHandler))
 	var page strings.Builder
-	head(&page)
-	sizes, audited, subscribed, keys := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}, 1_000_000
+	head(b, &page)
+	sizes, audited, subscribed := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}
+	listed, keys := []int{10_000, 1_000_000}, 1_000_000
 	if *quick {
-		sizes, audited, subscribed, keys = sizes[:3], 10_000, subscribed[:1], 10_000
+		sizes, audited, subscribed, listed, keys = sizes[:3], 10_000, subscribed[:1], listed[:1], 10_000
 	}
 	benchSyncs(b, &page, sizes)
 	benchReads(b, &page, []int{100, 10_000})
 	benchPeople(b, &page, 100_000, audited)
 	benchCreates(b, &page)
 	benchSubscriptions(b, &page, subscribed)
+	benchNewKeys(b, &page)
+	benchKeyReads(b, &page, listed)
 	benchVerify(b, &page, keys)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
@@ -48,14 +53,22 @@ func BenchmarkAll(b *testing.B) {
 // progress tells the person who waits.
 func progress(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
 
-func head(w io.Writer) {
+func head(b *testing.B, w io.Writer) {
+	b.Helper()
 	fmt.Fprintf(w, `# Benchmarks
 
 Written by `+"`make bench`"+` on %s: %d cores, %s of memory, %s, %s/%s. Postgres, Temporal, LiteLLM (in memory), the
-program and the callers share these cores; Postgres runs without fsync, as for the tests. Absolute figures are this
-machine's; the ratios are of one run and carry over.
+program and the callers share these cores. Postgres runs with fsync %s, and Temporal keeps its data in a file, as for
+`+"`make dev`"+`. Absolute figures are this machine's; the ratios are of one run and carry over.
 
-`, time.Now().UTC().Format("2 January 2006"), runtime.NumCPU(), memory(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+`, time.Now().UTC().Format("2 January 2006"), runtime.NumCPU(), memory(), runtime.Version(), runtime.GOOS, runtime.GOARCH, fsync(b))
+}
+
+// fsync is on or off, as Postgres says.
+func fsync(b *testing.B) (is string) {
+	b.Helper()
+	require.NoError(b, storetest.SQL(b, storetest.URL(b)).QueryRowContext(b.Context(), "SHOW fsync").Scan(&is))
+	return is
 }
 
 func memory() string {

@@ -116,9 +116,15 @@ func known(b *testing.B, address string) (*store.Store, *api.Auth) {
 	b.Helper()
 	st, err := store.Open(b.Context(), store.Config{URL: models.SecretOf(address), MaxConns: callers})
 	require.NoError(b, err)
+	return st, knows(b, st)
+}
+
+// knows is what knows people by a store.
+func knows(b *testing.B, st *store.Store) *api.Auth {
+	b.Helper()
 	people, err := api.NewAuth(auth.Config{}, nil, st, open{})
 	require.NoError(b, err)
-	return st, people
+	return people
 }
 
 // open seals nothing.
@@ -174,6 +180,11 @@ func (c *crowd) statements(b *testing.B, address string, told bool) float64 {
 	return float64(counter.n.Load()-before) / float64(seen.calls)
 }
 
+var (
+	most      = ratelimit.Rate{Requests: 1_000_000, Per: time.Second}
+	limitless = api.Limits{IP: most, User: most, Team: most, APIKey: most}
+)
+
 // serve serves the API, with limits that nobody comes to; it hears of changes, or does not.
 func (c *crowd) serve(b *testing.B, address string, told bool) (url string, stop func()) {
 	b.Helper()
@@ -189,8 +200,7 @@ func (c *crowd) serveOn(b *testing.B, address string, told bool, on workflows.St
 	if told {
 		listening.Go(func() { people.Run(ctx) })
 	}
-	most := ratelimit.Rate{Requests: 1_000_000, Per: time.Second}
-	cfg := api.Config{Limits: api.Limits{IP: most, User: most, Team: most, APIKey: most}}
+	cfg := api.Config{Limits: limitless}
 	web := httptest.NewServer((&api.Server{Store: st, Auth: people, Config: cfg, Temporal: on}).Handler())
 	return web.URL, func() {
 		web.Close()

@@ -62,8 +62,7 @@ func benchSubscription(b *testing.B, w io.Writer, n int) {
 
 	ours, stop := crowd.serve(b, address, true)
 	defer stop()
-	pool, err := pgxpool.New(b.Context(), address)
-	require.NoError(b, err)
+	pool := barePool(b, address)
 	defer pool.Close()
 	bare := httptest.NewServer(crowd.bareSubscriptions(pool))
 	defer bare.Close()
@@ -75,6 +74,17 @@ func benchSubscription(b *testing.B, w io.Writer, n int) {
 		us = append(us, load(b, ours+subscriptionsPath, lasting, headers...).perSecond)
 	}
 	fmt.Fprintf(w, "| %d | %d | %.0f/s | %.0f/s | %.0f %% |\n", n, len(got.body), median(us), median(them), 100*median(us)/median(them))
+}
+
+// barePool has as many connections as the store of known.
+func barePool(b *testing.B, address string) *pgxpool.Pool {
+	b.Helper()
+	cfg, err := pgxpool.ParseConfig(address)
+	require.NoError(b, err)
+	cfg.MaxConns = callers
+	pool, err := pgxpool.NewWithConfig(b.Context(), cfg)
+	require.NoError(b, err)
+	return pool
 }
 
 // bareSubscription is a subscription as our API answers it.

@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -122,24 +121,30 @@ func (c *till) create(b *testing.B, web *http.Client) string {
 	b.Helper()
 	n := int(c.next.Add(1))
 	model, who := c.models[n/len(c.headers)%len(c.models)], c.headers[n%len(c.headers)]
-	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, c.url+"/api/v1/subscriptions", bytes.NewBufferString(fmt.Sprintf(`{"modelId": %q}`, model)))
+	return post(b, web, c.url+"/api/v1/subscriptions", who, fmt.Sprintf(`{"modelId": %q}`, model), `"status":"active"`)
+}
+
+// post asks for something to be made, and returns the answer, which holds want.
+func post(b *testing.B, web *http.Client, url, header, body, want string) string {
+	b.Helper()
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodPost, url, strings.NewReader(body))
 	if err != nil {
 		b.Error(err)
 		return ""
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", who)
+	req.Header.Set("Authorization", header)
 	res, err := web.Do(req)
 	if err != nil {
 		b.Error(err)
 		return ""
 	}
-	body, err := io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	_ = res.Body.Close() // it was read
-	if err != nil || res.StatusCode != http.StatusCreated || !strings.Contains(string(body), `"status":"active"`) {
-		b.Errorf("create: %d %v %s", res.StatusCode, err, body)
+	if err != nil || res.StatusCode != http.StatusCreated || !strings.Contains(string(answer), want) {
+		b.Errorf("%s: %d %v %s", url, res.StatusCode, err, answer)
 	}
-	return string(body)
+	return string(answer)
 }
 
 // workflowOf is the workflow that made the subscription of an answer active.
