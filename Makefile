@@ -10,6 +10,9 @@ PKGS    ?= ./...
 RUN     ?= .
 ARGS    ?=
 
+CREATIONS ?= 10000
+WITHIN    ?= 9m30s
+
 .PHONY: help
 help: ## List the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -107,6 +110,11 @@ browser: ## Sign in with a Chromium at a real Keycloak (OIDC_* as above; picture
 .PHONY: deploy-examples
 deploy-examples: ## Run the examples in deploy/ with a real LiteLLM (PYTHON: one with litellm[proxy])
 	@PYTHON=$${PYTHON:-python3} $(TESTENV) go test -tags deploy ./test/deploy -count=1 -v
+
+.PHONY: faults
+faults: ## Make API keys while all there is gets killed, by turns (CREATIONS=10000 WITHIN=9m30s)
+	@$(TESTENV) go test ./test/faults -run '^TestKeysSurviveKills$$' -count=1 -v -timeout 0 \
+	  -args -creations $(CREATIONS) -every 5s -within $(WITHIN) -clock
 
 .PHONY: bench
 bench: ## Measure, and write docs/benchmarks.md (beside a real LiteLLM: LITELLM_BASE_URL, LITELLM_MASTER_KEY)

@@ -77,6 +77,12 @@ func (c *child) Stop() {
 	<-c.exited
 }
 
+// Kill ends the server as a crash does.
+func (c *child) Kill() {
+	_ = c.cmd.Process.Kill() // it may have ended by itself
+	<-c.exited
+}
+
 // Exited is closed when the server has ended; Failure then says so with the end of its log.
 func (c *child) Exited() <-chan struct{} { return c.exited }
 
