@@ -53,6 +53,31 @@ func TestForgetOperations(t *testing.T) {
 	}
 }
 
+// The days to come of the ledger are made once; those that are too old go once, and only where the
+// settings say so.
+func TestCleanUsage(t *testing.T) {
+	s := storetest.New(t)
+	old := models.UsageEvent{RequestID: "old", At: time.Now().AddDate(0, 0, -40), Requests: 1}
+	_, err := s.RecordEvents(t.Context(), []models.UsageEvent{old}, models.UsagePushed, models.System("test"))
+	require.NoError(t, err)
+	first, err := (&activities.UsageLedger{Store: s}).CleanUsage(t.Context(), activities.CleanUsageInput{})
+	require.NoError(t, err)
+	require.Positive(t, first.Made)
+	require.Zero(t, first.Dropped, "for ever")
+	for _, tc := range []struct {
+		keep time.Duration
+		want activities.CleanUsageResult
+	}{
+		{45 * 24 * time.Hour, activities.CleanUsageResult{}},
+		{30 * 24 * time.Hour, activities.CleanUsageResult{Dropped: 1}},
+		{30 * 24 * time.Hour, activities.CleanUsageResult{}},
+	} {
+		got, err := (&activities.UsageLedger{Store: s, Retention: tc.keep}).CleanUsage(t.Context(), activities.CleanUsageInput{})
+		require.NoError(t, err)
+		require.Equal(t, tc.want, got)
+	}
+}
+
 // The months to come are made once; those that are too old go once, and the chain still holds.
 func TestAuditMonths(t *testing.T) {
 	url := storetest.URL(t)

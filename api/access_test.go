@@ -136,6 +136,10 @@ var access = map[string]who{
 	"GET /api/v1/admin/settings/api-key-defaults": viewers,
 	"PUT /api/v1/admin/settings/api-key-defaults": admins,
 
+	"POST /api/v1/usage/events":         everybody, // who knows the secret, see TestPushUsage
+	"GET /api/v1/usage/realtime":        somebody,
+	"GET /api/v1/usage/realtime/stream": somebody,
+
 	"POST /api/v1/api-keys/:id/rotate":            subscribers,
 	"POST /api/v1/api-keys/:id/rotate/retire":     subscribers,
 	"POST /api/v1/api-keys/:id/rotate/undo":       subscribers,
@@ -274,7 +278,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 	fill := strings.NewReplacer(":keyId", uuid.NewString(), "api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
 		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
-	for _, r := range api.Routes(s.Server) {
+	routes := api.Routes(s.Server)
+	s.EndStreams() // else their answers had no end
+	for _, r := range routes {
 		method, path, _ := strings.Cut(r, " ")
 		line := r
 		if method == http.MethodHead {

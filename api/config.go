@@ -20,6 +20,7 @@ type Config struct {
 	RevealMaxAge   time.Duration  `mapstructure:"reveal_max_age"`  // of the sign-in of who is shown a key's secret
 
 	Verify            VerifyConfig `mapstructure:"-"`
+	Usage             UsageConfig  `mapstructure:"-"`
 	Limits            Limits       `mapstructure:"-"`
 	OwnersResetSpend  bool         `mapstructure:"-"` // whether users reset what their keys spent
 	Environment       string       `mapstructure:"-"` // development or production

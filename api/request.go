@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -134,15 +135,29 @@ func logRequest(c *gin.Context, req *request, took time.Duration) {
 	slog.LogAttrs(c.Request.Context(), slog.LevelInfo, "request", attrs...)
 }
 
-// maxBody is how large a body may be, in bytes.
+// maxBody is how large a body may be, in bytes, where nothing else is said.
 const maxBody = 1 << 20
+
+// maxBodyOf is how large a body may be at a route.
+func maxBodyOf(route string) int64 {
+	if route == usageEventsPath {
+		return maxUsageBody
+	}
+	return maxBody
+}
+
+// tooLarge is the answer to a body that is larger.
+func tooLarge(ctx context.Context, most int64) *problem {
+	r := refusals[http.StatusRequestEntityTooLarge]
+	return newProblem(ctx, r.meaning, fmt.Sprintf("the body is larger than %d MB", most>>20))
+}
 
 // limit answers what no handler should have to think about: a body that is too large, before
 // it is read, and characters that no database holds.
 func limit(c *gin.Context) {
 	ctx := c.Request.Context()
-	if c.Request.ContentLength > maxBody {
-		answer(c, invalid(ctx, http.StatusRequestEntityTooLarge, "", nil))
+	if most := maxBodyOf(c.FullPath()); c.Request.ContentLength > most {
+		answer(c, tooLarge(ctx, most))
 		return
 	}
 	if err := checkText(c.Request.URL); err != nil {

@@ -141,7 +141,8 @@ type endpoint struct {
 	status       int   // of success; 0: 200
 	others       []int // statuses that come with the same body
 	undisclosed  bool
-	harmless     bool // it may be done twice
+	harmless     bool              // it may be done twice
+	body         *huma.RequestBody // that the handler reads by itself; nil: none
 }
 
 var (
@@ -207,6 +208,15 @@ func (e endpoint) repeatable() endpoint { e.harmless = true; return e }
 // make an operation of it.
 func (e endpoint) mutates() bool { return e.method != http.MethodGet && !e.access.anyone }
 
+// takes says that the endpoint reads its body by itself, and what that is.
+func (e endpoint) takes(what string, contentTypes ...string) endpoint {
+	e.body = &huma.RequestBody{Description: what, Required: true, Content: map[string]*huma.MediaType{}}
+	for _, t := range contentTypes {
+		e.body.Content[t] = &huma.MediaType{}
+	}
+	return e
+}
+
 // redirects says that the endpoint always sends a browser elsewhere.
 func (e endpoint) redirects() endpoint { e.status = http.StatusFound; return e }
 
@@ -230,7 +240,7 @@ func (e endpoint) operation() huma.Operation {
 		OperationID: e.id, Method: e.method, Path: e.path, Summary: e.summary, Hidden: e.undisclosed,
 		DefaultStatus: e.status, MaxBodyBytes: maxBody + 1, // huma refuses a body that fills it
 		Metadata:  map[string]any{accessKey: e.access, classKey: e.class},
-		Responses: map[string]*huma.Response{},
+		Responses: map[string]*huma.Response{}, RequestBody: e.body,
 	}
 	if rest, ok := strings.CutPrefix(e.path, "/api/"); ok && rest != "v1" {
 		noun, _, _ := strings.Cut(strings.TrimPrefix(rest, "v1/"), "/")

@@ -28,10 +28,12 @@ type Server struct {
 	Counter   ratelimit.Counter // of requests; nil: in memory
 	UI        *UI               // nil: none is served
 	Sealer    models.Sealer     // of the secrets of API keys
+	Ledger    UsageLedger       // of usage; nil: Store
 	Version   string            // of this program
 
 	started time.Time
 	keys    *workflows.KeyBatches
+	usage   *usage
 }
 
 // patience is how long a request waits for its workflow. The web UI gives up after 30 s.
@@ -44,6 +46,7 @@ func (s *Server) Handler() http.Handler { return s.router() }
 func (s *Server) router() *router {
 	s.started = time.Now()
 	s.keys = workflows.NewKeyBatches(s.Temporal)
+	s.usage = newUsage(s)
 	m := newMeter(s)
 	r := newRouter(s, m)
 	s.routes(r, m)
@@ -52,6 +55,7 @@ func (s *Server) router() *router {
 	s.keyRoutes(r)
 	s.keyLifeRoutes(r)
 	route(r, may("admin:api_keys").post("/api/v1/api-keys/validate", "validateKey", "See what an API key is good for"), s.validateKey)
+	s.usagePushRoutes(r)
 	s.extAuthz(r)
 	r.document()
 	return r
@@ -64,8 +68,8 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes and
-// keyLifeRoutes: every route, and who may call it.
+// routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes,
+// keyLifeRoutes and usagePushRoutes: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)

@@ -105,6 +105,10 @@ const (
 	AuditModelUpdate      AuditAction = "MODEL_UPDATE"
 	AuditModelRestriction AuditAction = "MODEL_RESTRICTION_CHANGE"
 
+	AuditUsageDrop   AuditAction = "USAGE_DROP"      // retention took old days away
+	AuditUsageRerate AuditAction = "USAGE_RERATE"    // calls were priced anew
+	AuditPriceSet    AuditAction = "MODEL_PRICE_SET" // from a time on
+
 	AuditExport AuditAction = "AUDIT_EXPORT"
 	AuditDrop   AuditAction = "AUDIT_DROP" // retention took old rows away
 )
@@ -124,6 +128,8 @@ const (
 	AuditOfModel        AuditResource = "MODEL"
 	AuditOfKey          AuditResource = "API_KEY"
 	AuditOfOrphan       AuditResource = "ORPHAN_KEY" // by LiteLLM's name for it
+
+	AuditOfUsage AuditResource = "USAGE" // by the day or the time that it begins with
 
 	AuditOfLog AuditResource = "AUDIT"
 )

@@ -88,7 +88,7 @@ func TestHistoriesOfUsers(t *testing.T) {
 	require.NoError(t, s.litellm.DeleteUser(t.Context(), u.ID.String()))
 	s.record(t, "full_sync_users", "full-sync", s.sync(t, models.SyncOptions{}).RunID.String())
 	run(t, s, workflows.Clean, workflows.CleanInput{})
-	s.record(t, "clean_v2", workflows.CleanInput{}.WorkflowID(), "")
+	s.record(t, "clean_v3", workflows.CleanInput{}.WorkflowID(), "")
 }
 
 // The same for keys, whose secrets stay out.

@@ -22,7 +22,7 @@ func TestRegisteredNames(t *testing.T) {
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
 		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{}, Operations: &activities.Operations{},
-		Orphans: &activities.Orphans{},
+		Orphans: &activities.Orphans{}, UsageLedger: &activities.UsageLedger{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
@@ -33,7 +33,7 @@ func TestRegisteredNames(t *testing.T) {
 	}, r.workflows)
 	require.Equal(t, []string{
 		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyOrphans", "ApplyUser", "ApplyUsers", "AuditReseal",
-		"BeginSyncRun", "CascadeKeys", "CascadeVanished", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed",
+		"BeginSyncRun", "CascadeKeys", "CascadeVanished", "CleanUsage", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed",
 		"DeactivateUser", "DropAudit", "DueOrphans", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey",
 		"FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations",
 		"HastenRetirement", "LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys",

@@ -26,6 +26,7 @@ type Activities struct {
 	SealedValues  *activities.SealedValues
 	Operations    *activities.Operations
 	Orphans       *activities.Orphans
+	UsageLedger   *activities.UsageLedger
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -80,4 +81,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.SealedValues)
 	r.RegisterActivity(a.Operations)
 	r.RegisterActivity(a.Orphans)
+	r.RegisterActivity(a.UsageLedger)
 }

@@ -25,7 +25,8 @@ type CleanResult struct {
 	Expired   activities.ExpireSessionsResult
 	Made      int // partitions of the audit log, for months to come
 	Dropped   activities.DropAuditResult
-	Forgotten int `json:",omitzero"` // operations
+	Forgotten int                         `json:",omitzero"` // operations
+	Usage     activities.CleanUsageResult `json:",omitzero"`
 }
 
 // cleanWithin is how long a step may be tried: what it does not get done, the next run does, and
@@ -33,8 +34,8 @@ type CleanResult struct {
 const cleanWithin = 10 * time.Minute
 
 // Clean is what the clock does once an hour: sessions that ended, sign-ins nobody came back
-// from, signing keys, months of the audit log and operations go when their time is over; the
-// months to come are made before they are needed. The next signing key is made by who signs. A
+// from, signing keys, months of the audit log, days of the ledger of usage and operations go when
+// their time is over; the months and days to come are made before they are needed. The next signing key is made by who signs. A
 // step that fails holds up no other.
 func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 	var res CleanResult
@@ -56,7 +57,11 @@ func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 		res.Forgotten = forgotten.Operations
 		note(err)
 	}
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Taken away: %d sessions, %d sign-ins begun, %d signing keys, %d rows of the audit log, %d operations. Months made: %d.",
-		res.Expired.Sessions, res.Expired.LoginStates, res.Expired.SigningKeys, res.Dropped.Rows, res.Forgotten, res.Made))
+	if knows(ctx, changeCleanUsage) {
+		res.Usage, err = regular(ctx, "Make the days to come of the ledger of usage, and drop those that are too old", cleanWithin, usageLedger.CleanUsage, activities.CleanUsageInput{})
+		note(err)
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Taken away: %d sessions, %d sign-ins begun, %d signing keys, %d rows of the audit log, %d operations, %d days of usage. Months made: %d; days made: %d.",
+		res.Expired.Sessions, res.Expired.LoginStates, res.Expired.SigningKeys, res.Dropped.Rows, res.Forgotten, res.Usage.Dropped, res.Made, res.Usage.Made))
 	return res, failed
 }

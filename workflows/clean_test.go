@@ -20,6 +20,7 @@ func TestClean(t *testing.T) {
 			sessions *activities.Sessions
 			log      *activities.AuditLog
 			ops      *activities.Operations
+			usage    *activities.UsageLedger
 			fault    error
 		)
 		if failing {
@@ -29,6 +30,7 @@ func TestClean(t *testing.T) {
 		env.OnActivity(sessions.ExpireSessions, mock.Anything, mock.Anything).Return(activities.ExpireSessionsResult{Sessions: 2}, fault).Once()
 		env.OnActivity(log.DropAudit, mock.Anything, mock.Anything).Return(activities.DropAuditResult{Rows: 3}, nil).Once()
 		env.OnActivity(ops.ForgetOperations, mock.Anything, mock.Anything).Return(activities.ForgetOperationsResult{Operations: 4}, nil).Once()
+		env.OnActivity(usage.CleanUsage, mock.Anything, mock.Anything).Return(activities.CleanUsageResult{Dropped: 5}, nil).Once()
 
 		env.ExecuteWorkflow(workflows.Clean, workflows.CleanInput{})
 
@@ -40,7 +42,7 @@ func TestClean(t *testing.T) {
 		var res workflows.CleanResult
 		require.NoError(t, env.GetWorkflowResult(&res))
 		require.Equal(t, workflows.CleanResult{
-			Expired: activities.ExpireSessionsResult{Sessions: 2}, Made: 1, Dropped: activities.DropAuditResult{Rows: 3}, Forgotten: 4,
+			Expired: activities.ExpireSessionsResult{Sessions: 2}, Made: 1, Dropped: activities.DropAuditResult{Rows: 3}, Forgotten: 4, Usage: activities.CleanUsageResult{Dropped: 5},
 		}, res)
 	}
 }

@@ -33,6 +33,7 @@ type config struct {
 	Secrets     secretsConfig    `mapstructure:"secrets"`
 	Users       usersConfig      `mapstructure:"users"`
 	Audit       auditConfig      `mapstructure:"audit"`
+	Usage       usageConfig      `mapstructure:"usage"`
 	Verify      api.VerifyConfig `mapstructure:"verify"`
 
 	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
@@ -185,6 +186,9 @@ func (c *config) check() error {
 	}
 	c.completeAuth()
 	if err := c.checkSessions(); err != nil {
+		return err
+	}
+	if err := inSection("usage", c.Usage.Check()); err != nil {
 		return err
 	}
 	return inSection("verify", c.Verify.Check())

@@ -97,6 +97,11 @@ var settings = []setting{
 	{key: "verify.gateways", kind: networks, what: "Where they are: addresses, or networks such as 10.0.0.0/8. If not set: anywhere."},
 
 	{
+		key: "usage.push_secret", kind: secret,
+		what: "What LiteLLM says, in the header x-litemaas-usage, when it tells of calls of models: of at least 16 characters. If not\nset, it cannot, and its log alone is read. GENERIC_LOGGER_ENDPOINT is our /api/v1/usage/events.",
+	},
+
+	{
 		key: "redis.url", kind: redisURL,
 		what: "A Redis in which the replicas count requests together. If not set, or while it is away, each counts for itself.",
 	},
@@ -171,6 +176,10 @@ var settings = []setting{
 	{key: "keys.owners_reset_spend", def: "false", kind: boolean, what: "Whether users may have what their API keys spent counted from zero: then a budget is none."},
 
 	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
+	{
+		key: "usage.retention", def: "0s", kind: duration(0, 36500*day),
+		what: "How long single calls of models are kept at least; it goes by whole days. 0s: for ever. What they come to, each\nday, is kept for ever.",
+	},
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},
 	{key: "litellm.public_url", kind: httpURL, what: "LiteLLM, as users and their browsers reach it. If not set: litellm.url."},

@@ -73,7 +73,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, "http://localhost:8081", c.Auth.FrontendURL)
 	require.Equal(t, 24*time.Hour, c.Auth.WebLifetime)
 	require.Equal(t, models.Limits{MaxBudget: new(100 * models.Dollar), TPM: new(int64(100_000)), RPM: new(int64(120))}, c.Auth.UserLimits)
-	require.Zero(t, c.Audit.Retention)
+	require.Zero(t, c.Audit.Retention+c.Usage.Retention)
 	for _, s := range settings {
 		require.False(t, c.configured(s.key), s.key)
 	}
@@ -169,6 +169,7 @@ func TestEveryKeyByItsName(t *testing.T) {
 				"auth.provider": "oidc", "auth.issuer": "http://a.example/", "auth.client_id": "x", "auth.client_secret": "x", "auth.frontend_url": "http://a.example",
 				"auth.scopes": "openid, email", "auth.openshift_api": "http://a.example", "auth.initial_admins": "ada, bob", "auth.jwt_secret": "x",
 				"secrets.keyset": newKeyset(t), "secrets.keyset_file": "keyset.json", "verify.secret": "a-secret-of-gateways", "verify.gateways": "10.0.0.0/8",
+				"usage.push_secret": "a-secret-of-litellm",
 			}[s.key]
 			if good == "" {
 				good = s.def

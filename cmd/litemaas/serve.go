@@ -71,12 +71,14 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 		return err
 	}
 	srv := httpServer(face.Handler())
+	srv.RegisterOnShutdown(face.EndStreams)
 	failed := make(chan error, 2)
 	go func() { failed <- srv.Serve(l) }()
 	working, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var worker sync.WaitGroup
 	worker.Go(func() { face.Auth.Run(working) })
+	worker.Go(func() { face.CountUsage(working) })
 	if withWorker {
 		worker.Go(func() {
 			if err := work(working, p, syncAtStart); err != nil {
@@ -95,6 +97,7 @@ func serve(ctx context.Context, p *parts, l net.Listener, withWorker bool) error
 		slog.Warn("requests that took too long were cut off", "after", drain.String())
 		_ = srv.Close() // whatever it says, we end
 	}
+	face.Drain()
 	stop()
 	worker.Wait()
 	return err
@@ -146,7 +149,7 @@ func (p *parts) api() (*api.Server, error) {
 		return nil, err
 	}
 	cfg := p.config.API
-	cfg.Verify = p.config.Verify
+	cfg.Verify, cfg.Usage = p.config.Verify, p.config.Usage.UsageConfig
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
 	cfg.OwnersResetSpend = p.config.Keys.OwnersResetSpend

@@ -42,6 +42,8 @@ func BenchmarkAll(b *testing.B) {
 	benchNewKeys(b, &page)
 	benchKeyReads(b, &page, listed)
 	benchVerify(b, &page, keys)
+	benchUsage(b, &page)
+	benchUsagePush(b, &page)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)
