@@ -60,7 +60,7 @@ func TestCleanUsage(t *testing.T) {
 	old := models.UsageEvent{RequestID: "old", At: time.Now().AddDate(0, 0, -40), Requests: 1}
 	_, err := s.RecordEvents(t.Context(), []models.UsageEvent{old}, models.UsagePushed, models.System("test"))
 	require.NoError(t, err)
-	first, err := (&activities.UsageLedger{Store: s}).CleanUsage(t.Context(), activities.CleanUsageInput{})
+	first, err := (&activities.Usage{Store: s}).CleanUsage(t.Context(), activities.CleanUsageInput{})
 	require.NoError(t, err)
 	require.Positive(t, first.Made)
 	require.Zero(t, first.Dropped, "for ever")
@@ -72,7 +72,7 @@ func TestCleanUsage(t *testing.T) {
 		{30 * 24 * time.Hour, activities.CleanUsageResult{Dropped: 1}},
 		{30 * 24 * time.Hour, activities.CleanUsageResult{}},
 	} {
-		got, err := (&activities.UsageLedger{Store: s, Retention: tc.keep}).CleanUsage(t.Context(), activities.CleanUsageInput{})
+		got, err := (&activities.Usage{Store: s, Retention: tc.keep}).CleanUsage(t.Context(), activities.CleanUsageInput{})
 		require.NoError(t, err)
 		require.Equal(t, tc.want, got)
 	}

@@ -2,6 +2,7 @@ package models
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strings"
 	"time"
 
@@ -37,7 +38,7 @@ const cacheHit = "_cache_hit"
 func (e UsageEvent) ID() uuid.UUID {
 	name := e.RequestID
 	if before, _, hit := strings.Cut(name, cacheHit); hit {
-		name = before + cacheHit + "/" + e.CallID
+		name = fmt.Sprintf("%s%s/%s/%d", before, cacheHit, e.CallID, e.At.UnixMilli())
 	}
 	sum := sha256.Sum256([]byte(name))
 	id := uuid.UUID(sum[:16])
@@ -47,7 +48,7 @@ func (e UsageEvent) ID() uuid.UUID {
 
 // Check reports what the ledger cannot take; the error is Invalid and names the field.
 func (e UsageEvent) Check(now time.Time) error {
-	const most = 1 << 40 // tokens of a call; more is a mistake
+	const most, dearest = 1 << 40, 1_000_000 * Dollar // tokens and cost; more is a mistake
 	switch {
 	case e.RequestID == "":
 		return Errorf(Invalid, "a call needs an id").On("id")
@@ -63,6 +64,8 @@ func (e UsageEvent) Check(now time.Time) error {
 		return Errorf(Invalid, "tokens must be zero or more").On("completion_tokens")
 	case e.Cost != nil && *e.Cost < 0:
 		return Errorf(Invalid, "a cost must be zero or more").On("response_cost")
+	case e.Cost != nil && *e.Cost > dearest:
+		return Errorf(Invalid, "no call costs more than %s dollars", dearest).On("response_cost")
 	case e.Latency < 0:
 		return Errorf(Invalid, "a call cannot end before it begins").On("endTime")
 	}

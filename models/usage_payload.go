@@ -41,14 +41,15 @@ func ReadUsagePayload(body []byte, now time.Time) (UsagePayload, error) {
 		if n == MaxUsagePayload {
 			return out, Errorf(Invalid, "more than %d calls at once are too many", MaxUsagePayload).On("body")
 		}
-		e, wrong, whole := readCall(&s, now)
+		r, whole := readCall(&s, now)
 		switch {
 		case !whole:
 			return out, s.broken()
-		case wrong != nil:
-			out.Rejected = append(out.Rejected, RejectedUsage{n, wrong.Field, wrong.Message})
+		case !CallsModel(r.kind):
+		case r.wrong != nil:
+			out.Rejected = append(out.Rejected, RejectedUsage{n, r.wrong.Field, r.wrong.Message})
 		default:
-			out.Events = append(out.Events, e)
+			out.Events = append(out.Events, r.event)
 		}
 		if list {
 			if s.take(',') {
@@ -80,6 +81,7 @@ func (s *jsonScanner) ended() error {
 // callReader reads one StandardLoggingPayload.
 type callReader struct {
 	event        UsageEvent
+	kind         string // call_type
 	model, group string
 	status       string
 	began, ended float64 // seconds of Unix
@@ -87,17 +89,18 @@ type callReader struct {
 	wrong        *Error // what is wrong with it first
 }
 
-// readCall reads one payload, and reports whether there was a whole value; if that is no good, also
-// why not.
-func readCall(s *jsonScanner, now time.Time) (UsageEvent, *Error, bool) {
-	if s.peek() != '{' {
-		return UsageEvent{}, Errorf(Invalid, "must be an object").On("body"), s.value() != nil
-	}
+// readCall reads one payload, and reports whether there was a whole value.
+func readCall(s *jsonScanner, now time.Time) (callReader, bool) {
 	var r callReader
-	if !s.members(r.field) {
-		return UsageEvent{}, nil, false
+	if s.peek() != '{' {
+		r.blame("body", "must be an object")
+		return r, s.value() != nil
 	}
-	return r.event, r.finish(now), true
+	if !s.members(r.field) {
+		return r, false
+	}
+	r.finish(now)
+	return r, true
 }
 
 // How long texts may be, in bytes: an index holds no more of some.
@@ -113,6 +116,8 @@ func (r *callReader) field(name, value []byte) {
 		e.RequestID = r.text("id", value, longestID)
 	case "litellm_call_id":
 		e.CallID = r.text("litellm_call_id", value, longestID)
+	case "call_type":
+		r.kind = r.text("call_type", value, longestName)
 	case "status":
 		r.status = r.text("status", value, longestName)
 	case "model":
@@ -143,7 +148,7 @@ func (r *callReader) field(name, value []byte) {
 func (r *callReader) metadata(name, value []byte) {
 	switch e := &r.event; string(name) {
 	case "user_api_key_hash":
-		e.KeyHash = r.text("metadata.user_api_key_hash", value, longestName)
+		e.KeyHash = UsedKey(r.text("metadata.user_api_key_hash", value, longestName))
 	case "user_api_key_user_id":
 		e.UserID = r.text("metadata.user_api_key_user_id", value, longestName)
 	case "user_api_key_team_id":
@@ -151,14 +156,11 @@ func (r *callReader) metadata(name, value []byte) {
 	}
 }
 
-// finish makes the event of what was read, and returns what is wrong with it; nil: nothing.
-func (r *callReader) finish(now time.Time) *Error {
+// finish makes the event of what was read.
+func (r *callReader) finish(now time.Time) {
 	e := &r.event
 	if e.RequestID == "" {
 		e.RequestID = e.CallID // as LiteLLM's own log has it
-	}
-	if e.Model = r.group; e.Model == "" { // it was called by no group's name
-		e.Model = r.model
 	}
 	if r.costUnknown {
 		e.Cost = nil
@@ -171,17 +173,16 @@ func (r *callReader) finish(now time.Time) *Error {
 	default:
 		r.blame("status", "must be success or failure")
 	}
+	e.Model = CalledModel(r.group, r.model, e.Failed > 0)
 	if r.began > 0 {
 		e.At = time.UnixMicro(int64(math.Round(r.began * 1e6))).UTC().Truncate(time.Millisecond)
 	}
 	if r.ended > 0 {
 		e.Latency = time.Duration(math.Round((r.ended-r.began)*1e3)) * time.Millisecond
 	}
-	if r.wrong != nil {
-		return r.wrong
+	if r.wrong == nil {
+		r.wrong, _ = errors.AsType[*Error](e.Check(now))
 	}
-	wrong, _ := errors.AsType[*Error](e.Check(now))
-	return wrong
 }
 
 // blame notes what is wrong, if it is the first thing.

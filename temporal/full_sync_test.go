@@ -65,7 +65,7 @@ func start(t *testing.T) system {
 		SealedValues: &activities.SealedValues{Store: s.store, Keys: storetest.Keyring{"key2", "key1"}},
 		Operations:   &activities.Operations{Store: s.store},
 		Orphans:      &activities.Orphans{Store: s.store, Proxy: proxyClient},
-		UsageLedger:  &activities.UsageLedger{Store: s.store},
+		Usage:        &activities.Usage{Store: s.store, Proxy: proxyClient, Overlap: 15 * time.Minute},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

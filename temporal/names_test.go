@@ -22,12 +22,12 @@ func TestRegisteredNames(t *testing.T) {
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
 		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{}, Operations: &activities.Operations{},
-		Orphans: &activities.Orphans{}, UsageLedger: &activities.UsageLedger{},
+		Orphans: &activities.Orphans{}, Usage: &activities.Usage{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "Clean", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard",
+		"ApplyRemovals", "AutoSync", "BackfillUsage", "Clean", "CollectUsage", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard",
 		"ProvisionSubscription", "QuarantineOrphans", "ReconcileKey", "ReconcileKeyBatch", "ReconcileKeys", "ReconcileUser",
 		"ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets", "RestoreSubscription", "RotateKey", "Sweep",
 	}, r.workflows)
@@ -37,8 +37,8 @@ func TestRegisteredNames(t *testing.T) {
 		"DeactivateUser", "DropAudit", "DueOrphans", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey",
 		"FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations",
 		"HastenRetirement", "LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys",
-		"ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveOrphans", "ObserveUser", "ObserveUsers", "PrepareAudit", "ProbeLiteLLM",
-		"ProvisionSubscription", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas",
+		"ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveOrphans", "ObserveUser", "ObserveUsers", "PlanUsage", "PrepareAudit", "ProbeLiteLLM",
+		"ProvisionSubscription", "ReadUsage", "ReadUsageDay", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas",
 		"RestoreReturned", "RetireKey", "RotateDueKeys", "TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades",
 		"UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)

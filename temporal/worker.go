@@ -26,7 +26,7 @@ type Activities struct {
 	SealedValues  *activities.SealedValues
 	Operations    *activities.Operations
 	Orphans       *activities.Orphans
-	UsageLedger   *activities.UsageLedger
+	Usage         *activities.Usage
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -65,6 +65,8 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.RotateKey)
 	r.RegisterWorkflow(workflows.Clean)
 	r.RegisterWorkflow(workflows.ResealSecrets)
+	r.RegisterWorkflow(workflows.CollectUsage)
+	r.RegisterWorkflow(workflows.BackfillUsage)
 }
 
 func registerActivities(r worker.ActivityRegistry, a Activities) {
@@ -81,5 +83,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.SealedValues)
 	r.RegisterActivity(a.Operations)
 	r.RegisterActivity(a.Orphans)
-	r.RegisterActivity(a.UsageLedger)
+	r.RegisterActivity(a.Usage)
 }

@@ -58,7 +58,7 @@ func Clean(ctx workflow.Context, _ CleanInput) (CleanResult, error) {
 		note(err)
 	}
 	if knows(ctx, changeCleanUsage) {
-		res.Usage, err = regular(ctx, "Make the days to come of the ledger of usage, and drop those that are too old", cleanWithin, usageLedger.CleanUsage, activities.CleanUsageInput{})
+		res.Usage, err = regular(ctx, "Make the days to come of the ledger of usage, and drop those that are too old", cleanWithin, usage.CleanUsage, activities.CleanUsageInput{})
 		note(err)
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("Taken away: %d sessions, %d sign-ins begun, %d signing keys, %d rows of the audit log, %d operations, %d days of usage. Months made: %d; days made: %d.",

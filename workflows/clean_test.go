@@ -20,7 +20,7 @@ func TestClean(t *testing.T) {
 			sessions *activities.Sessions
 			log      *activities.AuditLog
 			ops      *activities.Operations
-			usage    *activities.UsageLedger
+			usage    *activities.Usage
 			fault    error
 		)
 		if failing {

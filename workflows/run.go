@@ -27,7 +27,7 @@ var (
 	sealedValues  *activities.SealedValues
 	operations    *activities.Operations
 	orphans       *activities.Orphans
-	usageLedger   *activities.UsageLedger
+	usage         *activities.Usage
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

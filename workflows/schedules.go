@@ -41,6 +41,11 @@ func ApplyCleanSchedule(ctx context.Context, c Scheduler) error {
 	return apply(ctx, c, schedule(cleanEvery, cleanJitter, Clean, CleanInput{}))
 }
 
+// ApplyCollectSchedule makes Temporal read LiteLLM's log of calls that often.
+func ApplyCollectSchedule(ctx context.Context, c Scheduler, every time.Duration) error {
+	return apply(ctx, c, schedule(every, 0, CollectUsage, CollectUsageInput{}))
+}
+
 // ApplySyncSchedule makes Temporal's schedule of syncs agree with s.
 func ApplySyncSchedule(ctx context.Context, c Scheduler, s models.SyncSchedule) error {
 	o := schedule(s.Interval, s.Jitter, AutoSync, AutoSyncInput{})

@@ -54,6 +54,7 @@ func conform(t *testing.T, l target) {
 		{"probes", probeCases},
 		{"golden", goldenCases},
 		{"users", userCases},
+		{"usage", usageCases},
 		{"refusals", refusalCases},
 		{"health", healthCases},
 		{"shapes", shapeCases},

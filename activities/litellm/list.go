@@ -12,9 +12,14 @@ import (
 	"github.com/litemaas/litemaas/models"
 )
 
-// list reads an answer {"data": [entries], …} entry by entry, and returns its other fields that
-// are whole numbers.
+// list reads deployments; see rows.
 func (c *Client) list(ctx context.Context, path string, query url.Values, each func(models.Deployment) error) (map[string]int, error) {
+	return c.rows(ctx, path, query, func(raw json.RawMessage) error { return each(deploymentOf(raw)) })
+}
+
+// rows reads an answer {"data": [entries], …} entry by entry, and returns its other fields that
+// are whole numbers.
+func (c *Client) rows(ctx context.Context, path string, query url.Values, each func(json.RawMessage) error) (map[string]int, error) {
 	rest := map[string]int{}
 	k := call{method: http.MethodGet, path: path, query: query, patience: listPatience * c.timeout}
 	err := c.send(ctx, k, func(body io.Reader) error {
@@ -46,15 +51,15 @@ func (c *Client) list(ctx context.Context, path string, query url.Values, each f
 			return err
 		}
 		if !listed {
-			return &strangeAnswerError{errors.New("it holds no list of models")}
+			return &strangeAnswerError{errors.New("it holds no list")}
 		}
 		return nil
 	})
 	return rest, err
 }
 
-// entries reads an array of deployments.
-func entries(dec *json.Decoder, each func(models.Deployment) error) error {
+// entries reads an array.
+func entries(dec *json.Decoder, each func(json.RawMessage) error) error {
 	if err := expect(dec, '['); err != nil {
 		return err
 	}
@@ -63,7 +68,7 @@ func entries(dec *json.Decoder, each func(models.Deployment) error) error {
 		if err := dec.Decode(&raw); err != nil {
 			return broken(err)
 		}
-		if err := each(deploymentOf(raw)); err != nil {
+		if err := each(raw); err != nil {
 			return err
 		}
 	}

@@ -33,11 +33,11 @@ type config struct {
 	Secrets     secretsConfig    `mapstructure:"secrets"`
 	Users       usersConfig      `mapstructure:"users"`
 	Audit       auditConfig      `mapstructure:"audit"`
-	Usage       usageConfig      `mapstructure:"usage"`
 	Verify      api.VerifyConfig `mapstructure:"verify"`
 
 	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
 	Keys          keysConfig          `mapstructure:"keys"`
+	Usage         usageConfig         `mapstructure:"usage"`
 
 	values map[string]value // by key: what was read, and where
 }

@@ -23,12 +23,6 @@ type auditConfig struct {
 	Retention time.Duration `mapstructure:"retention"` // 0: for ever
 }
 
-type usageConfig struct {
-	api.UsageConfig `mapstructure:",squash"`
-
-	Retention time.Duration `mapstructure:"retention"` // 0: for ever
-}
-
 // completeAuth fills in what follows from other settings.
 func (c *config) completeAuth() {
 	a := &c.Auth

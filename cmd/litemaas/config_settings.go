@@ -97,11 +97,6 @@ var settings = []setting{
 	{key: "verify.gateways", kind: networks, what: "Where they are: addresses, or networks such as 10.0.0.0/8. If not set: anywhere."},
 
 	{
-		key: "usage.push_secret", kind: secret,
-		what: "What LiteLLM says, in the header x-litemaas-usage, when it tells of calls of models: of at least 16 characters. If not\nset, it cannot, and its log alone is read. GENERIC_LOGGER_ENDPOINT is our /api/v1/usage/events.",
-	},
-
-	{
 		key: "redis.url", kind: redisURL,
 		what: "A Redis in which the replicas count requests together. If not set, or while it is away, each counts for itself.",
 	},
@@ -175,11 +170,22 @@ var settings = []setting{
 
 	{key: "keys.owners_reset_spend", def: "false", kind: boolean, what: "Whether users may have what their API keys spent counted from zero: then a budget is none."},
 
-	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
+	{
+		key: "usage.push_secret", kind: secret,
+		what: "What LiteLLM says, in the header x-litemaas-usage, when it tells of calls of models: of at least 16 characters. If not\nset, it cannot, and its log alone is read. GENERIC_LOGGER_ENDPOINT is our /api/v1/usage/events.",
+	},
+	{
+		key: "usage.collect_every", def: "1m", kind: duration(minute/60, hour),
+		what: "How often LiteLLM's log of calls is read, for what was not told …",
+	},
+	{key: "usage.collect_lag", def: "2m", kind: duration(0, hour), what: "… up to how long ago: LiteLLM writes calls down some time after they have ended …"},
+	{key: "usage.collect_overlap", def: "15m", kind: duration(0, day), what: "… and how far back it is read again, for calls that took as long."},
 	{
 		key: "usage.retention", def: "0s", kind: duration(0, 36500*day),
 		what: "How long single calls of models are kept at least; it goes by whole days. 0s: for ever. What they come to, each\nday, is kept for ever.",
 	},
+
+	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},
 	{key: "litellm.public_url", kind: httpURL, what: "LiteLLM, as users and their browsers reach it. If not set: litellm.url."},

@@ -163,8 +163,12 @@ func (s *stack) find(ctx context.Context) (starts []func() error, err error) {
 		if s.cfg.LiteLLM.APIKey.IsZero() {
 			s.cfg.LiteLLM.APIKey = models.SecretOf(litellmtest.MasterKey)
 		}
+		push, err := s.meter()
+		if err != nil {
+			return nil, err
+		}
 		starts = append(starts, func() (err error) {
-			s.litellm, err = s.dir.StartLiteLLM(ctx, s.ports.litellm, s.cfg.LiteLLM.APIKey)
+			s.litellm, err = s.dir.StartLiteLLM(ctx, devstack.LiteLLMOptions{Port: s.ports.litellm, Key: s.cfg.LiteLLM.APIKey, Push: push})
 			return err
 		})
 	}

@@ -97,6 +97,6 @@ the configuration is wrong.`,
 	cmd.SetHelpCommandGroupID(groupHelp)
 	cmd.SetCompletionCommandGroupID(groupHelp)
 	cmd.AddCommand(devCmd(), serveCmd(), workerCmd(), migrateCmd(), syncCmd(), doctorCmd(), configCmd(),
-		tokenCmd(), auditCmd(), keysetCmd(), versionCmd())
+		tokenCmd(), auditCmd(), keysetCmd(), usageCmd(), versionCmd())
 	return cmd
 }

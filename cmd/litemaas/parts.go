@@ -84,7 +84,10 @@ func (p *parts) worker() worker.Worker {
 		SealedValues: &activities.SealedValues{Store: p.config.sealed(p.store, p.redis), Keys: p.sealer},
 		Operations:   &activities.Operations{Store: p.store},
 		Orphans:      &activities.Orphans{Store: p.store, Proxy: p.proxy},
-		UsageLedger:  &activities.UsageLedger{Store: p.store, Retention: p.config.Usage.Retention},
+		Usage: &activities.Usage{
+			Store: p.store, Proxy: p.proxy, Lag: p.config.Usage.CollectLag, Overlap: p.config.Usage.CollectOverlap,
+			Retention: p.config.Usage.Retention,
+		},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

@@ -72,7 +72,10 @@ func prepare(ctx context.Context, p *parts) error {
 		return models.Errorf(models.Invalid, "namespace %s lacks the search attributes %s: run `litemaas migrate`",
 			p.config.Temporal.Namespace, strings.Join(missing, ", "))
 	}
-	return temporal.EnsureSchedules(ctx, p.temporal.ScheduleClient(), p.store)
+	if err := temporal.EnsureSchedules(ctx, p.temporal.ScheduleClient(), p.store); err != nil {
+		return err
+	}
+	return workflows.ApplyCollectSchedule(ctx, p.temporal.ScheduleClient(), p.config.Usage.CollectEvery)
 }
 
 // patiently tries until it works: a dependency that starts later than we do is no reason to

@@ -84,6 +84,7 @@ func (p *Proxy) chat(r *request) answer {
 	cost := d.cost(inputPrice)*float64(u.Prompt) + d.cost(outputPrice)*float64(u.Completion)
 	p.charge(r, c.limits, u.Total, cost)
 	id := "chatcmpl-" + uuid.NewString()
+	p.answered(r, id, "acompletion", d, u, cost)
 	if c.Stream {
 		var told *usage
 		if c.StreamOptions.IncludeUsage {
@@ -272,6 +273,7 @@ func (p *Proxy) embed(r *request) answer {
 	u.Total = u.Prompt
 	cost := d.cost(inputPrice) * float64(u.Prompt)
 	p.charge(r, c.limits, u.Total, cost)
+	p.answered(r, uuid.NewString(), "aembedding", d, u, cost)
 	a := jsonAnswer(http.StatusOK, object{"model": d.Name, "data": data, "object": "list", "usage": u})
 	a.header = d.headers(cost)
 	return a

@@ -32,6 +32,7 @@ const (
 	FaultCut                        // nothing: the connection is closed
 	FaultTruncated                  // half of the answer, then the connection is closed
 	FaultMalformed                  // 200 and no JSON
+	FaultTwice                      // of what the Proxy sends: the same, twice
 )
 
 // Request is a call that was made.
@@ -171,7 +172,7 @@ func (f Fault) after(w http.ResponseWriter, r *http.Request, a answer, done func
 // answer writes a, or what the fault makes of it.
 func (f Fault) answer(w http.ResponseWriter, a answer, done func(int)) {
 	switch f.Kind {
-	case FaultNone:
+	case FaultNone, FaultTwice:
 		seen := &statusWriter{ResponseWriter: w}
 		a.write(seen)
 		done(seen.status)

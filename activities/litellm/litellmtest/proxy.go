@@ -27,14 +27,21 @@ type Options struct {
 	// takes no limit of a user or a key away, and a proxy without models answers that its list is not
 	// loaded.
 	OldVersion bool
+
+	NoSpendLogs bool          // a LiteLLM without /spend/logs/v2
+	FlushDelay  time.Duration // until a call that has ended is in the log; LiteLLM needs up to 10 s
+	Push        Push          // where calls are told of
 }
 
 // Proxy is one LiteLLM. It is an http.Handler, safe for use by many goroutines.
 type Proxy struct {
 	master string
 	old    bool
-	file   *stateFile // nil: nothing is kept
+	logs   bool          // there is a log of calls
+	flush  time.Duration // until it has a call
+	file   *stateFile    // nil: nothing is kept
 	faults faults
+	push   pusher
 	routes []route
 
 	mu       sync.Mutex // guards what follows; nobody sleeps or writes to a client under it
@@ -46,7 +53,8 @@ type Proxy struct {
 	deleted  map[string]*key // the archive
 	users    map[string]*user
 	windows  map[string]*window // rate limits, by what they limit
-	order    int64              // counts creations: clocks are too coarse to sort by
+	calls    []Call
+	order    int64 // counts creations: clocks are too coarse to sort by
 }
 
 // Listing is what a Proxy says about its models.
@@ -62,13 +70,14 @@ const (
 // NewProxy returns a proxy. It fails when the state file cannot be read.
 func NewProxy(o Options) (*Proxy, error) {
 	p := &Proxy{
-		master: cmp.Or(o.MasterKey, MasterKey), old: o.OldVersion,
+		master: cmp.Or(o.MasterKey, MasterKey), old: o.OldVersion, logs: !o.NoSpendLogs, flush: o.FlushDelay,
 		stored: map[string]*Deployment{}, keys: map[string]*key{}, deleted: map[string]*key{}, users: map[string]*user{}, windows: map[string]*window{},
 	}
 	catalogue := o.Catalogue
 	if catalogue == nil {
 		catalogue = Realistic()
 	}
+	p.push.Push, p.push.faults = o.Push, &p.faults
 	p.serve(catalogue)
 	p.routes = p.allRoutes()
 	if o.StateFile != "" {
@@ -80,8 +89,9 @@ func NewProxy(o Options) (*Proxy, error) {
 	return p, nil
 }
 
-// Close writes what is not yet in the state file.
+// Close tells of the calls that wait for it, and writes what is not yet in the state file.
 func (p *Proxy) Close() error {
+	p.push.flush()
 	if p.file == nil {
 		return nil
 	}
@@ -170,6 +180,9 @@ func (p *Proxy) allRoutes() []route {
 		{get, "/v2/user/info", viewer, p.userInfoV2},
 		{get, "/user/list", viewer, p.listUsers},
 
+		{get, "/spend/logs/v2", caller, p.spendLogs},
+		{get, "/user/daily/activity", caller, p.dailyActivity},
+
 		{post, "/chat/completions", caller, p.chat},
 		{post, "/v1/chat/completions", caller, p.chat},
 		{post, "/embeddings", caller, p.embed},
@@ -179,7 +192,7 @@ func (p *Proxy) allRoutes() []route {
 
 // route finds the route of a call, or the answer of a LiteLLM that has none.
 func (p *Proxy) route(method, path string) (route, string, answer) {
-	if p.old && strings.HasPrefix(path, "/v2/") {
+	if p.old && strings.HasPrefix(path, "/v2/") || !p.logs && path == "/spend/logs/v2" {
 		return route{}, "", detail(http.StatusNotFound, "Not Found")
 	}
 	known := false

@@ -47,6 +47,7 @@ func (p *Proxy) run(rt route, part string, body []byte, r *http.Request) answer 
 	if a == nil {
 		a = rt.do(req)
 	}
+	p.refused(rt, req, a)
 	p.mu.Unlock()
 	if r.Method != http.MethodGet && p.file != nil {
 		p.file.soon(p.snapshot)

@@ -21,14 +21,21 @@ type LiteLLM struct {
 	server *http.Server
 }
 
+// LiteLLMOptions says how a LiteLLM runs.
+type LiteLLMOptions struct {
+	Port int
+	Key  models.Secret
+	Push litellmtest.Push // where it tells of calls
+}
+
 // StartLiteLLM serves a LiteLLM that keeps what is written to it in the directory. It listens
 // on 127.0.0.1 only.
-func (d *Dir) StartLiteLLM(ctx context.Context, port int, key models.Secret) (*LiteLLM, error) {
-	proxy, err := litellmtest.NewProxy(litellmtest.Options{MasterKey: key.Reveal(), StateFile: d.File("litellm.json")})
+func (d *Dir) StartLiteLLM(ctx context.Context, o LiteLLMOptions) (*LiteLLM, error) {
+	proxy, err := litellmtest.NewProxy(litellmtest.Options{MasterKey: o.Key.Reveal(), StateFile: d.File("litellm.json"), Push: o.Push})
 	if err != nil {
 		return nil, models.Wrap(models.Invalid, err, "the data of LiteLLM cannot be read: forget it with --reset")
 	}
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(o.Port)))
 	if err != nil {
 		return nil, models.Wrap(models.Conflict, err, "LiteLLM cannot listen")
 	}
@@ -41,7 +48,7 @@ func (d *Dir) StartLiteLLM(ctx context.Context, port int, key models.Secret) (*L
 			slog.Error("LiteLLM ended", "error", err)
 		}
 	}()
-	return &LiteLLM{URL: fmt.Sprintf("http://localhost:%d", port), proxy: proxy, server: s}, nil
+	return &LiteLLM{URL: fmt.Sprintf("http://localhost:%d", o.Port), proxy: proxy, server: s}, nil
 }
 
 // Stop stops serving, and keeps what was written.

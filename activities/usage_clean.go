@@ -5,14 +5,7 @@ import (
 	"time"
 
 	"github.com/litemaas/litemaas/models"
-	"github.com/litemaas/litemaas/models/store"
 )
-
-// UsageLedger looks after the partitions of the ledger of usage.
-type UsageLedger struct {
-	Store     *store.Store
-	Retention time.Duration // how long calls are kept at least; 0: for ever
-}
 
 // usageAhead is how many days beyond today have a partition. What is told of another day gets one
 // then.
@@ -31,21 +24,21 @@ type CleanUsageResult struct {
 
 // CleanUsage makes the partitions of the days to come, drops those of which every call is older
 // than the retention, and takes away what nobody looks at any more.
-func (u *UsageLedger) CleanUsage(ctx context.Context, _ CleanUsageInput) (CleanUsageResult, error) {
+func (a *Usage) CleanUsage(ctx context.Context, _ CleanUsageInput) (CleanUsageResult, error) {
 	defer beat(ctx)()
 	var res CleanUsageResult
 	var err error
-	if res.Made, err = u.Store.EnsureUsagePartitions(ctx, usageAhead); err != nil {
+	if res.Made, err = a.Store.EnsureUsagePartitions(ctx, usageAhead); err != nil {
 		return res, err
 	}
-	if u.Retention > 0 {
-		gone, err := u.Store.DropUsageBefore(ctx, time.Now().Add(-u.Retention), models.System("Clean"))
+	if a.Retention > 0 {
+		gone, err := a.Store.DropUsageBefore(ctx, time.Now().Add(-a.Retention), models.System("Clean"))
 		if err != nil {
 			return res, err
 		}
 		res.Dropped = len(gone.Partitions)
 	}
-	forgotten, err := u.Store.ForgetUsage(ctx)
+	forgotten, err := a.Store.ForgetUsage(ctx)
 	res.Hours, res.Windows = forgotten.Hours, forgotten.Windows
 	return res, err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/litemaas/litemaas/models"
 )
 
-// A window says what it found, and what LiteLLM does not know of; read again, it says what it found
-// then.
+// A window says what it found, and what LiteLLM does not know of; read again, also as a part of a longer
+// one, it says what it ever found.
 func TestUsageWindows(t *testing.T) {
 	m := newMeter(t)
 	until, err := m.s.UsageReadUntil(t.Context())
@@ -24,6 +24,7 @@ func TestUsageWindows(t *testing.T) {
 	got, err := m.s.CloseUsageWindow(t.Context(), w, []uuid.UUID{a.ID()})
 	require.NoError(t, err)
 	require.Equal(t, 1, got.Extra)
+	w.Corrected = 0
 	got, err = m.s.CloseUsageWindow(t.Context(), w, nil)
 	require.NoError(t, err)
 	require.Equal(t, 2, got.Extra)
@@ -32,11 +33,19 @@ func TestUsageWindows(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, got.CollectedAt.IsZero())
 	got.From, got.Until, got.CollectedAt = got.From.UTC(), got.Until.UTC(), time.Time{}
+	w.Corrected = 1
 	require.Equal(t, w, got)
+
+	_, err = m.s.CloseUsageWindow(t.Context(), models.UsageWindow{From: m.now.Add(-2 * time.Minute), Until: m.now, Source: models.UsagePulled, Missing: 3}, nil)
+	require.NoError(t, err)
+	list, err := m.s.UsageWindows(t.Context(), 10)
+	require.NoError(t, err)
+	require.Len(t, list, 1, "it holds the other")
+	require.Equal(t, []int{3, 1}, []int{list[0].Missing, list[0].Corrected})
 
 	_, err = m.s.CloseUsageWindow(t.Context(), models.UsageWindow{From: m.now.Add(-2 * time.Hour), Until: m.now.Add(-time.Hour), Source: models.UsageDaily}, nil)
 	require.NoError(t, err)
-	list, err := m.s.UsageWindows(t.Context(), 10)
+	list, err = m.s.UsageWindows(t.Context(), 10)
 	require.NoError(t, err)
 	require.Len(t, list, 2)
 	require.Equal(t, w.Until, list[0].Until.UTC())
