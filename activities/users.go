@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -79,6 +80,9 @@ func (a *Users) settle(ctx context.Context, u models.User) ([]models.UserStep, e
 			return did, err
 		}
 		step := u.Next(seen)
+		if step == models.UserSettled && u.Resets() && seen.Spend != 0 && !slices.Contains(did, models.UserResetSpend) {
+			step = models.UserResetSpend // once is enough: he may be using it
+		}
 		switch {
 		case step == models.UserSettled:
 			return did, nil
@@ -119,8 +123,12 @@ func (a *Users) write(ctx context.Context, u models.User, step models.UserStep, 
 		ID: want.ID, Email: want.Email, Alias: want.Alias, Role: want.Role,
 		MaxBudget: want.MaxBudget, BudgetDuration: want.BudgetDuration, TPM: want.TPM, RPM: want.RPM,
 	}
-	if step == models.UserCreate {
+	switch step {
+	case models.UserCreate:
 		return a.Proxy.CreateUser(ctx, spec)
+	case models.UserResetSpend:
+		return a.Proxy.ResetUserSpend(ctx, want.ID)
+	case models.UserUpdate, models.UserSettled:
 	}
 	if len(done) > 0 && done[len(done)-1] == models.UserUpdate {
 		spec.MaxBudget = cmp.Or(spec.MaxBudget, new(models.Unlimited*models.Dollar))

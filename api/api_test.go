@@ -144,7 +144,7 @@ func runningOn(t *testing.T, db *store.Store) (system, *litellmtest.Proxy, clien
 		},
 		Cascades: &activities.Cascades{Store: db},
 		Sessions: &activities.Sessions{Store: db, Keep: time.Hour}, AuditLog: &activities.AuditLog{Store: db}, Operations: &activities.Operations{Store: db},
-		Orphans: &activities.Orphans{Store: db, Proxy: llm}, Usage: &activities.Usage{Store: db, Proxy: llm},
+		Orphans: &activities.Orphans{Store: db, Proxy: llm}, Usage: &activities.Usage{Store: db, Proxy: llm}, Budgets: &activities.Budgets{Store: db},
 		Schedules: &activities.Schedules{Store: db, Tell: func(ctx context.Context, to models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, c.ScheduleClient(), to)
 		}},

@@ -72,7 +72,10 @@ func TestRotateKey(t *testing.T) {
 	require.WithinDuration(t, time.Now().Add(24*time.Hour), until, time.Minute)
 	require.True(t, taken(t, proxy, old))
 	require.True(t, taken(t, proxy, heir))
-	require.Equal(t, 3*models.Dollar, s.stands(t, id).Spend, "what was spent goes with it")
+	held, err := litellmtest.Serve(t, proxy).Key(t.Context(), s.stands(t, id).Hash)
+	require.NoError(t, err)
+	require.Equal(t, 3*models.Dollar, held.Spend, "what LiteLLM has counted goes with it")
+	require.Equal(t, 2*models.Dollar, s.stands(t, id).Spend, "and what the ledger has")
 
 	again := s.by(t, ada, http.MethodPost, keyLifePath+k.ID.String()+"/rotate", `{"gracePeriod": "0"}`)
 	again.problem(http.StatusConflict, "CONFLICT")

@@ -38,8 +38,10 @@ CREATE TABLE budgets (
     next_at      bigint      DEFAULT 0, -- the spend at which it is due; null: never
     hold_at      bigint,     -- the spend from which its subject is refused; null: never
     due          boolean     NOT NULL DEFAULT false, -- it has to be judged
-    generation          bigint NOT NULL DEFAULT 0, -- counts the changes of held and throttled
+    generation          bigint NOT NULL DEFAULT 0, -- counts the changes of held, throttled and raised
+    followed_generation bigint NOT NULL DEFAULT 0 CHECK (followed_generation <= generation), -- that the rows of keys, users and subscriptions follow
     observed_generation bigint NOT NULL DEFAULT 0 CHECK (observed_generation <= generation), -- that LiteLLM was seen to follow
+    reset_generation    bigint NOT NULL DEFAULT 0, -- the last one by which LiteLLM counts from zero, too
     created_at   timestamptz NOT NULL DEFAULT now(),
     updated_at   timestamptz NOT NULL DEFAULT now(),
     -- Something is to be undone at ends_at. A column of its own, as counting must touch no index.
@@ -92,18 +94,23 @@ ALTER TABLE api_keys
     ADD throttle_rpm   bigint,                    -- null: it is not throttled
     ADD throttle_tpm   bigint,
     ADD blocked_models jsonb  NOT NULL DEFAULT '[]'; -- whose own budget is used up
-ALTER TABLE users ADD raised bigint NOT NULL DEFAULT 0;
+-- The keys that a team's budget concerns.
+CREATE INDEX api_keys_of_team ON api_keys (team_id) WHERE team_id IS NOT NULL;
+ALTER TABLE users
+    ADD raised           bigint NOT NULL DEFAULT 0,
+    ADD reset_generation bigint NOT NULL DEFAULT 0; -- the last wish by which what he spent counts from zero
 
 ALTER TABLE cascades DROP CONSTRAINT cascades_cause_check;
 ALTER TABLE cascades ADD CONSTRAINT cascades_cause_check CHECK (cause IN (
     'cancelled', 'denied', 'reverted', 'expired', 'lapsed', 'deleted', 'model_unavailable', 'model_restricted', 'quota', 'budget', 'offboarded', 'admin'));
 
 -- carry_budget makes the budget of a subject, or gives it another amount or period. What changes
--- has to be judged; the new one of a subject of which nothing was spent has not.
+-- has to be judged; the new one of a subject of which nothing was spent has not, unless it may
+-- spend nothing.
 -- +goose StatementBegin
 CREATE FUNCTION carry_budget(of text, subject uuid, llm text, amount_now bigint, soft_now bigint, period_now text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO budgets (subject_type, subject_id, model_id, amount, soft_amount, period, hold_at, ends_at)
-    VALUES (of, subject, llm, amount_now, soft_now, period_now, amount_now, CASE WHEN period_now <> '' THEN now() END)
+    INSERT INTO budgets (subject_type, subject_id, model_id, amount, soft_amount, period, hold_at, ends_at, due)
+    VALUES (of, subject, llm, amount_now, soft_now, period_now, amount_now, CASE WHEN period_now <> '' THEN now() END, coalesce(amount_now = 0, false))
     ON CONFLICT (subject_id, subject_type, model_id) DO UPDATE
     SET amount = EXCLUDED.amount, soft_amount = EXCLUDED.soft_amount, period = EXCLUDED.period, due = true, updated_at = now()
     WHERE (budgets.amount, budgets.soft_amount, budgets.period) IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.soft_amount, EXCLUDED.period);
@@ -192,7 +199,8 @@ UPDATE cascades SET cause = 'admin' WHERE cause = 'budget';
 ALTER TABLE cascades DROP CONSTRAINT cascades_cause_check;
 ALTER TABLE cascades ADD CONSTRAINT cascades_cause_check CHECK (cause IN (
     'cancelled', 'denied', 'reverted', 'expired', 'lapsed', 'deleted', 'model_unavailable', 'model_restricted', 'quota', 'offboarded', 'admin'));
-ALTER TABLE users DROP raised;
+ALTER TABLE users DROP raised, DROP reset_generation;
+DROP INDEX api_keys_of_team;
 ALTER TABLE api_keys DROP raised, DROP throttle_rpm, DROP throttle_tpm, DROP blocked_models;
 DROP TABLE budget_raises;
 DROP TABLE budget_periods;

@@ -102,6 +102,13 @@ const (
 	AuditSubscriptionResume     AuditAction = "SUBSCRIPTION_RESUMED"
 	AuditQuotasReset            AuditAction = "QUOTAS_RESET"
 
+	AuditBudgetHold      AuditAction = "BUDGET_HELD" // it is used up, and its subject may spend nothing
+	AuditBudgetRelease   AuditAction = "BUDGET_RELEASED"
+	AuditBudgetRaiseAsk  AuditAction = "BUDGET_RAISE_REQUESTED"
+	AuditBudgetRaise     AuditAction = "BUDGET_RAISED"
+	AuditBudgetRaiseDeny AuditAction = "BUDGET_RAISE_DENIED"
+	AuditBudgetRestore   AuditAction = "BUDGET_RESTORED" // a raise ended
+
 	AuditModelUpdate      AuditAction = "MODEL_UPDATE"
 	AuditModelRestriction AuditAction = "MODEL_RESTRICTION_CHANGE"
 
@@ -128,6 +135,7 @@ const (
 	AuditOfModel        AuditResource = "MODEL"
 	AuditOfKey          AuditResource = "API_KEY"
 	AuditOfOrphan       AuditResource = "ORPHAN_KEY" // by LiteLLM's name for it
+	AuditOfBudget       AuditResource = "BUDGET"
 
 	AuditOfUsage AuditResource = "USAGE" // by the day or the time that it begins with
 

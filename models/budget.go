@@ -20,7 +20,8 @@ const (
 
 // Budget bounds what its subject may spend in a period, and is where that is counted. There is one
 // for every subject, also where nothing bounds it. Held and Throttled are wishes; Generation counts
-// their changes, and ObservedGeneration is the last one that LiteLLM was seen to follow.
+// their changes and those of Raised, FollowedGeneration is the last one that the rows of keys, users
+// and subscriptions follow, and ObservedGeneration the last one that LiteLLM was seen to.
 type Budget struct {
 	ID          uuid.UUID
 	SubjectType BudgetSubject
@@ -54,8 +55,9 @@ type Budget struct {
 	HoldAt    *USD       // the spend from which its subject is refused; nil: never
 	Due       bool       // it has to be judged
 
-	Generation, ObservedGeneration int64
-	CreatedAt, UpdatedAt           time.Time
+	Generation, FollowedGeneration, ObservedGeneration int64
+	ResetGeneration                                    int64 // the last one by which LiteLLM counts from zero, too
+	CreatedAt, UpdatedAt                               time.Time
 }
 
 // TableName is where budgets are stored.

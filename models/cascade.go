@@ -20,6 +20,7 @@ const (
 	CauseUnavailable CascadeCause = "model_unavailable"
 	CauseRestricted  CascadeCause = "model_restricted"
 	CauseQuota       CascadeCause = "quota"
+	CauseBudget      CascadeCause = "budget"
 	CauseOffboarded  CascadeCause = "offboarded"
 	CauseAdmin       CascadeCause = "admin" // an admin suspended them
 )

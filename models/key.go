@@ -29,7 +29,7 @@ type Key struct {
 	ModelTPM    map[string]int64 `gorm:"column:model_tpm;serializer:json"` // tokens a minute for single models
 	ModelRPM    map[string]int64 `gorm:"column:model_rpm;serializer:json"` // requests a minute likewise
 	Metadata    json.RawMessage  // an object
-	Spend       USD              // in the budget period, as LiteLLM last said
+	Spend       USD              // in the budget period, from the ledger
 	ExpiresAt   *time.Time       // nil: never
 	RevokedAt   *time.Time       // nil: it is not
 	Terms       KeyTerms         `gorm:"embedded"`
@@ -38,6 +38,12 @@ type Key struct {
 	RevokedBy, RevokedWhy string
 	DeletedAt             *time.Time // lists leave it out since; what it used stays its own
 	LastUsedAt            *time.Time // nil: never, as far as we know
+
+	// What the budgets that concern it make of it.
+	Raised        USD    // what the budget is raised by
+	ThrottleRPM   *int64 // nil: it is not slowed
+	ThrottleTPM   *int64
+	BlockedModels []string `gorm:"serializer:json;->"` // whose own budget is used up, sorted
 
 	Predecessor *uuid.UUID // the key that it replaces
 	RetiresAt   *time.Time // it was rotated: when its successor is alone; nil: it was not
@@ -105,7 +111,7 @@ func (k Key) Status() KeyStatus {
 		return KeyFailed
 	case k.ObservedGeneration == 0:
 		return KeyProvisioning
-	case len(k.Holds) > 0 || len(k.Models) == 0:
+	case len(k.Holds) > 0 || len(k.Callable()) == 0:
 		return KeyBlocked
 	default:
 		return KeyActive
@@ -122,12 +128,21 @@ const (
 // Resets reports whether LiteLLM has yet to count what the key spends from zero.
 func (k Key) Resets() bool { return k.ResetGeneration > k.ObservedGeneration }
 
+// Callable are the models of the key that it may call now: none whose own budget is used up.
+func (k Key) Callable() []string {
+	if len(k.BlockedModels) == 0 {
+		return k.Models
+	}
+	return slices.DeleteFunc(slices.Clone(k.Models), func(model string) bool { return slices.Contains(k.BlockedModels, model) })
+}
+
 // Proxy is the key as LiteLLM should hold it, if it should have it at all: see Next. Whatever
 // its owner put into the metadata, it says that we made it.
 func (k Key) Proxy() ProxyKey {
 	p := ProxyKey{
-		Hash: k.Hash, Alias: k.Alias, UserID: k.UserID.String(), Models: k.Models,
-		MaxBudget: k.Limits.MaxBudget, BudgetDuration: k.Limits.BudgetDuration, Spend: k.Spend, TPM: k.Limits.TPM, RPM: k.Limits.RPM,
+		Hash: k.Hash, Alias: k.Alias, UserID: k.UserID.String(), Models: k.Callable(),
+		MaxBudget: raisedBy(k.Limits.MaxBudget, k.Raised), BudgetDuration: k.Limits.BudgetDuration, Spend: k.Spend,
+		TPM: lower(k.Limits.TPM, k.ThrottleTPM), RPM: lower(k.Limits.RPM, k.ThrottleRPM),
 		MaxParallelRequests: k.MaxParallel, ModelTPM: k.ModelTPM, ModelRPM: k.ModelRPM,
 		Blocked: len(k.Holds) > 0, ExpiresAt: k.ExpiresAt,
 	}
@@ -144,6 +159,14 @@ func (k Key) Proxy() ProxyKey {
 	delete(p.Metadata, metadataRPM)
 	p.Metadata[metadataCreator] = json.RawMessage(`"litemaas"`)
 	return p
+}
+
+// lower is the lower of two limits, of which nil is none.
+func lower(a, b *int64) *int64 {
+	if a == nil || b != nil && *b < *a {
+		return b
+	}
+	return a
 }
 
 // expiryTolerance is how far LiteLLM's expiry of a key may be from ours: it takes one as seconds
@@ -202,7 +225,8 @@ func valuesOf(metadata map[string]json.RawMessage) map[string]any {
 // Narrower reports whether the row lets the key call less than LiteLLM, which holds seen, does. No
 // list at all means every model there.
 func (k Key) Narrower(seen ProxyKey) bool {
-	return len(seen.Models) == 0 || slices.ContainsFunc(seen.Models, func(model string) bool { return !slices.Contains(k.Models, model) })
+	callable := k.Callable()
+	return len(seen.Models) == 0 || slices.ContainsFunc(seen.Models, func(model string) bool { return !slices.Contains(callable, model) })
 }
 
 // KeyStep is one write at LiteLLM.
@@ -221,12 +245,12 @@ const (
 )
 
 // Next is the next write that brings LiteLLM, which holds seen (nil: nothing), nearer to the
-// row. A key without models is deleted there, because to LiteLLM an empty list means every
+// row. A key without models that it may call is deleted there, because to LiteLLM an empty list means every
 // model; so is one whose time is over, as LiteLLM can be told of no end that is past. Nothing
 // that could widen a key comes before what blocks it, or after what releases it.
 func (k Key) Next(seen *ProxyKey) KeyStep {
 	held := len(k.Holds) > 0
-	switch gone := k.RevokedAt != nil || len(k.Models) == 0 || k.Expired(); {
+	switch gone := k.RevokedAt != nil || len(k.Callable()) == 0 || k.Expired(); {
 	case gone && seen == nil:
 		return KeySettled
 	case gone:

@@ -50,10 +50,11 @@ type KeyFieldChange struct {
 }
 
 // Wins says whose word counts about a field in which LiteLLM, which holds seen, differs from the
-// row. A value that we could not hold never counts.
+// row. A value that we could not hold never counts, and none where a budget makes the key have
+// another than its row says, for a while.
 func (s KeyStrategy) Wins(k Key, seen ProxyKey, field string) KeySide {
 	taken, ok := k.Take(seen, field)
-	if !ok || !slices.Contains(taken.Differences(k.Proxy()), field) { // but for our own mark it is the same
+	if !ok || k.bent(field) || !slices.Contains(taken.Differences(k.Proxy()), field) { // but for our own mark it is the same
 		return SideOurs
 	}
 	switch s {
@@ -68,6 +69,11 @@ func (s KeyStrategy) Wins(k Key, seen ProxyKey, field string) KeySide {
 	case KeysOurs:
 	}
 	return SideOurs
+}
+
+// bent reports whether the budgets of the key make of a field something else than its row says.
+func (k Key) bent(field string) bool {
+	return field == "max_budget" && k.Raised != 0 || field == "tpm_limit" && k.ThrottleTPM != nil || field == "rpm_limit" && k.ThrottleRPM != nil
 }
 
 // changedAt is when somebody last changed the key; nil: LiteLLM does not say. UpdatedAt moves

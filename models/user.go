@@ -21,12 +21,14 @@ type User struct {
 	FullName      string
 	NamedHere     bool     // he changed FullName himself; sign-ins leave it alone
 	Provider      string   `gorm:"column:oauth_provider"`
-	Subject       string   `gorm:"column:oauth_id"`    // the identity provider's name for him
-	Holds         []Hold   `gorm:"serializer:json"`    // why he may do nothing now
-	Limits        Limits   `gorm:"embedded"`           // at LiteLLM, over all his keys
+	Subject       string   `gorm:"column:oauth_id"` // the identity provider's name for him
+	Holds         []Hold   `gorm:"serializer:json"` // why he may do nothing now
+	Limits        Limits   `gorm:"embedded"`        // at LiteLLM, over all his keys
+	Raised        USD      // what MaxBudget is raised by, for a while
 	Roles         []string `gorm:"serializer:json;->"` // that he holds, by name, without those they inherit
 
 	Generation, ObservedGeneration, FailedGeneration int64
+	ResetGeneration                                  int64  // the last wish by which what he spent counts from zero
 	Failure                                          string // why LiteLLM refuses him, in words
 	LastLoginAt                                      *time.Time
 	CreatedAt, UpdatedAt                             time.Time
@@ -58,6 +60,9 @@ func (u User) Active() bool { return len(u.Holds) == 0 }
 
 // Settled reports whether LiteLLM was seen to agree with the row.
 func (u User) Settled() bool { return u.ObservedGeneration >= u.Generation }
+
+// Resets reports whether LiteLLM has yet to count what the user spends from zero.
+func (u User) Resets() bool { return u.ResetGeneration > u.ObservedGeneration }
 
 // UserStatus is what people are told of how far LiteLLM agrees; the words are LiteMaaS's.
 type UserStatus string
@@ -120,7 +125,7 @@ const Unlimited = 2147483647
 func (u User) Proxy() ProxyUser {
 	p := ProxyUser{
 		ID: u.ID.String(), Email: u.Email, Alias: u.Username, Role: ProxyRoleUser,
-		MaxBudget: u.Limits.MaxBudget, BudgetDuration: u.Limits.BudgetDuration, TPM: u.Limits.TPM, RPM: u.Limits.RPM,
+		MaxBudget: raisedBy(u.Limits.MaxBudget, u.Raised), BudgetDuration: u.Limits.BudgetDuration, TPM: u.Limits.TPM, RPM: u.Limits.RPM,
 	}
 	if word, ok := durations[p.BudgetDuration]; ok {
 		p.BudgetDuration = word
@@ -171,6 +176,8 @@ const (
 	UserSettled UserStep = "settled"
 	UserCreate  UserStep = "create"
 	UserUpdate  UserStep = "update"
+
+	UserResetSpend UserStep = "reset_spend"
 )
 
 // Next is the next write that brings LiteLLM, which holds seen (nil: nothing), to the row.

@@ -66,6 +66,7 @@ func start(t *testing.T) system {
 		Operations:   &activities.Operations{Store: s.store},
 		Orphans:      &activities.Orphans{Store: s.store, Proxy: proxyClient},
 		Usage:        &activities.Usage{Store: s.store, Proxy: proxyClient, Overlap: 15 * time.Minute},
+		Budgets:      &activities.Budgets{Store: s.store},
 	})
 	require.NoError(t, w.Start())
 	t.Cleanup(w.Stop)

@@ -55,7 +55,7 @@ func TestHistories(t *testing.T) {
 
 	require.NoError(t, temporal.EnsureSchedules(t.Context(), s.client.ScheduleClient(), s.store))
 	run(t, s, workflows.Sweep, workflows.SweepInput{})
-	s.record(t, "sweep_v2", workflows.SweepInput{}.WorkflowID(), "")
+	s.record(t, "sweep_v4", workflows.SweepInput{}.WorkflowID(), "")
 	run(t, s, workflows.AutoSync, workflows.AutoSyncInput{})
 	s.record(t, "auto_sync", workflows.AutoSyncInput{}.WorkflowID(), "")
 }

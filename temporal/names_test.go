@@ -22,24 +22,26 @@ func TestRegisteredNames(t *testing.T) {
 		SyncRuns: &activities.SyncRuns{}, Proposals: &activities.Proposals{}, Probes: &activities.Probes{}, Schedules: &activities.Schedules{},
 		Users: &activities.Users{}, Subscriptions: &activities.Subscriptions{}, Cascades: &activities.Cascades{}, Keys: &activities.Keys{},
 		Sessions: &activities.Sessions{}, AuditLog: &activities.AuditLog{}, SealedValues: &activities.SealedValues{}, Operations: &activities.Operations{},
-		Orphans: &activities.Orphans{}, Usage: &activities.Usage{},
+		Orphans: &activities.Orphans{}, Usage: &activities.Usage{}, Budgets: &activities.Budgets{},
 	})
 	slices.Sort(r.workflows)
 	slices.Sort(r.activities)
 	require.Equal(t, []string{
-		"ApplyRemovals", "AutoSync", "BackfillUsage", "Clean", "CollectUsage", "EndSubscription", "Expire", "ExpireKeys", "FullSync", "Offboard",
-		"ProvisionSubscription", "QuarantineOrphans", "ReconcileKey", "ReconcileKeyBatch", "ReconcileKeys", "ReconcileUser",
+		"ApplyRemovals", "AutoSync", "BackfillUsage", "Clean", "CollectUsage", "EndSubscription", "EnforceBudget", "EnforceBudgets", "Expire",
+		"ExpireKeys", "FullSync", "Offboard", "ProvisionSubscription", "QuarantineOrphans", "RaiseBudget", "ReconcileKey", "ReconcileKeyBatch",
+		"ReconcileKeys", "ReconcileUser",
 		"ReconcileUsers", "RefreshModel", "Reinstate", "ResealSecrets", "RestoreSubscription", "RotateKey", "Sweep",
 	}, r.workflows)
 	require.Equal(t, []string{
 		"AbandonRotation", "AlarmRevocations", "ApplyKey", "ApplyKeys", "ApplyOrphans", "ApplyUser", "ApplyUsers", "AuditReseal",
-		"BeginSyncRun", "CascadeKeys", "CascadeVanished", "CleanUsage", "CompareKeys", "CompareUsers", "CompleteSyncRun", "CountSealed",
-		"DeactivateUser", "DropAudit", "DueOrphans", "DueProposals", "EndDueKeys", "ExpireSessions", "ExpireSubscriptions", "FailKey",
-		"FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "ForgetOperations",
-		"HastenRetirement", "LapseRequests", "LookAtKeyUse", "LookAtRotation", "MergeCatalogue", "NoticeExpiry", "NoticeKeys",
-		"ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveOrphans", "ObserveUser", "ObserveUsers", "PlanUsage", "PrepareAudit", "ProbeLiteLLM",
-		"ProvisionSubscription", "ReadUsage", "ReadUsageDay", "RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas",
-		"RestoreReturned", "RetireKey", "RotateDueKeys", "TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledCascades",
+		"BeginSyncRun", "BudgetLeft", "BudgetsWait", "CascadeKeys", "CascadeVanished", "CleanUsage", "CompareKeys", "CompareUsers", "CompleteSyncRun",
+		"CountSealed", "DeactivateUser", "DropAudit", "DueOrphans", "DueProposals", "EndDueKeys", "EndRaise", "ExpireSessions", "ExpireSubscriptions",
+		"FailKey", "FailSyncRun", "FailUser", "FetchCatalogue", "FetchKeys", "FetchModel", "FetchProposed", "FetchUsers", "FollowBudget",
+		"ForgetOperations", "HastenRetirement", "JudgeBudget", "JudgeBudgets", "LapseRequests", "LookAtKeyUse", "LookAtRaise", "LookAtRotation",
+		"MergeCatalogue", "NoticeExpiry", "NoticeKeys", "ObserveBudget", "ObserveCascade", "ObserveKey", "ObserveKeys", "ObserveOrphans",
+		"ObserveUser", "ObserveUsers", "PlanUsage", "PrepareAudit", "ProbeLiteLLM", "ProvisionSubscription", "ReadUsage", "ReadUsageDay",
+		"RefuseSubscription", "ReinstateUser", "RemindApprovers", "ResealPage", "ResetQuotas", "RestoreReturned", "RetireKey", "RotateDueKeys",
+		"TellSyncSchedule", "UnprovisionedSubscriptions", "UnsettledBudgets", "UnsettledCascades",
 		"UnsettledKeys", "UnsettledUsers", "UserCascades",
 	}, r.activities)
 	require.Len(t, slices.Compact(r.activities), len(r.activities), "two structs have an activity of one name")

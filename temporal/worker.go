@@ -27,6 +27,7 @@ type Activities struct {
 	Operations    *activities.Operations
 	Orphans       *activities.Orphans
 	Usage         *activities.Usage
+	Budgets       *activities.Budgets
 }
 
 // NewWorker returns a worker for everything we run. Its bounds suit two cores and the
@@ -63,6 +64,9 @@ func registerWorkflows(r worker.WorkflowRegistry) {
 	r.RegisterWorkflow(workflows.Expire)
 	r.RegisterWorkflow(workflows.ExpireKeys)
 	r.RegisterWorkflow(workflows.RotateKey)
+	r.RegisterWorkflow(workflows.EnforceBudgets)
+	r.RegisterWorkflow(workflows.EnforceBudget)
+	r.RegisterWorkflow(workflows.RaiseBudget)
 	r.RegisterWorkflow(workflows.Clean)
 	r.RegisterWorkflow(workflows.ResealSecrets)
 	r.RegisterWorkflow(workflows.CollectUsage)
@@ -84,4 +88,5 @@ func registerActivities(r worker.ActivityRegistry, a Activities) {
 	r.RegisterActivity(a.Operations)
 	r.RegisterActivity(a.Orphans)
 	r.RegisterActivity(a.Usage)
+	r.RegisterActivity(a.Budgets)
 }

@@ -26,7 +26,7 @@ func environment(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	for _, wf := range []any{
 		workflows.FullSync, workflows.ApplyRemovals, workflows.RefreshModel, workflows.ReconcileUser, workflows.ReconcileUsers,
 		workflows.ReconcileKey, workflows.ReconcileKeys, workflows.QuarantineOrphans, workflows.ProvisionSubscription, workflows.EndSubscription, workflows.RestoreSubscription,
-		workflows.ExpireKeys, workflows.RotateKey,
+		workflows.ExpireKeys, workflows.RotateKey, workflows.EnforceBudgets, workflows.EnforceBudget, workflows.RaiseBudget,
 	} {
 		env.RegisterWorkflow(wf)
 	}

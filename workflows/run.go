@@ -28,6 +28,7 @@ var (
 	operations    *activities.Operations
 	orphans       *activities.Orphans
 	usage         *activities.Usage
+	budgets       *activities.Budgets
 )
 
 // A short database step is a local activity: no round trip through the server, nothing for

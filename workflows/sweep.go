@@ -31,6 +31,7 @@ type SweepResult struct {
 	Cascades  int  // that are followed again
 	Keys      bool // API keys were
 	Orphans   bool // keys that are not ours were
+	Budgets   bool `json:",omitzero"` // budgets were, and are judged now
 	Schedule  bool // the sync schedule had to be told to Temporal
 }
 
@@ -75,6 +76,11 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 			return res, err
 		}
 	}
+	if knows(ctx, changeSweepBudgets) {
+		if res.Budgets, err = sweepBudgets(ctx); err != nil {
+			return res, err
+		}
+	}
 	told, err := local(ctx, "Tell Temporal of a changed sync schedule", schedules.TellSyncSchedule, activities.TellSyncScheduleInput{})
 	res.Schedule = told.Told
 	workflow.SetCurrentDetails(ctx, sweepDetails(res))
@@ -82,9 +88,9 @@ func Sweep(ctx workflow.Context, _ SweepInput) (SweepResult, error) {
 }
 
 func sweepDetails(r SweepResult) string {
-	return fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t; keys that are not ours: %t.\n\n"+
+	return fmt.Sprintf("LiteLLM answers: %t. Lapsed proposals: %d. Removals started again: %d. Users were waiting: %t. API keys: %t; keys that are not ours: %t; budgets: %t.\n\n"+
 		"Subscriptions that are provisioned: %d; that models took along, or gave back: %d. Cascades that are followed: %d.",
-		r.Reachable, r.Lapsed, r.Removals, r.Users, r.Keys, r.Orphans, r.Wanted, r.Moved, r.Cascades)
+		r.Reachable, r.Lapsed, r.Removals, r.Users, r.Keys, r.Orphans, r.Budgets, r.Wanted, r.Moved, r.Cascades)
 }
 
 // sweepUsers starts ReconcileUsers if there is anybody for it.
@@ -113,6 +119,16 @@ func sweepOrphans(ctx workflow.Context) (bool, error) {
 		return false, err
 	}
 	return true, begin(ctx, QuarantineOrphans, QuarantineOrphansInput{})
+}
+
+// sweepBudgets starts EnforceBudgets if there is anything for it: also while LiteLLM is away, as we
+// refuse by ourselves.
+func sweepBudgets(ctx workflow.Context) (bool, error) {
+	found, err := local(ctx, "See whether budgets are due, over, or wait for LiteLLM", budgets.BudgetsWait, activities.BudgetsWaitInput{})
+	if err != nil || !found.Wait {
+		return false, err
+	}
+	return true, begin(ctx, EnforceBudgets, EnforceBudgetsInput{})
 }
 
 // sweptAtOnce is how many runs one sweep starts of a kind; the next one starts more.
@@ -160,6 +176,27 @@ func launch[In Input](ctx workflow.Context, wf any, in In) workflow.ChildWorkflo
 		StaticSummary:     brief(in.Summary()),
 	})
 	return workflow.ExecuteChildWorkflow(ctx, wf, in)
+}
+
+// nudge is begin for a workflow that follows a row: a run that is open already is signalled, so that
+// it looks at the row once more.
+func nudge[In Input](ctx workflow.Context, wf any, in In) error {
+	return nudged(ctx, launch(ctx, wf, in), wf, in)
+}
+
+// nudged waits until a child has started, or signals the one that runs already. One that ends just
+// then is started anew.
+func nudged[In Input](ctx workflow.Context, run workflow.ChildWorkflowFuture, wf any, in In) error {
+	for {
+		err := run.GetChildWorkflowExecution().Get(ctx, nil)
+		if !temporal.IsWorkflowExecutionAlreadyStartedError(err) {
+			return err
+		}
+		if workflow.SignalExternalWorkflow(ctx, in.WorkflowID(), "", RowChanged, nil).Get(ctx, nil) == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		run = launch(ctx, wf, in)
+	}
 }
 
 // begun waits until a child has started. One that runs already is as good.

@@ -22,14 +22,16 @@ var (
 
 // swept is what every sweep looks at beside subscriptions, with an answer from LiteLLM or without.
 func swept(env *testsuite.TestWorkflowEnvironment, reachable bool, due activities.DueProposalsResult) {
+	env.OnActivity(purses.BudgetsWait, mock.Anything, mock.Anything).Return(activities.BudgetsWaitResult{Wait: true}, nil).Once()
+	env.OnWorkflow(workflows.EnforceBudgets, mock.Anything, workflows.EnforceBudgetsInput{}).Return(workflows.EnforceBudgetsResult{}, nil).Once()
 	env.OnActivity(probed.ProbeLiteLLM, mock.Anything, mock.Anything).Return(activities.ProbeLiteLLMResult{Reachable: reachable}, nil).Once()
 	env.OnActivity(asked.DueProposals, mock.Anything, mock.Anything).Return(due, nil).Once()
 	env.OnActivity(told.TellSyncSchedule, mock.Anything, mock.Anything).Return(activities.TellSyncScheduleResult{Told: true}, nil).Once()
 }
 
 // An approved proposal that nobody carries out is carried out, users whom nobody follows are
-// followed, and so are subscriptions, models that a killed sync left behind, cascades, keys, and keys
-// that are not ours.
+// followed, and so are subscriptions, models that a killed sync left behind, cascades, keys, keys
+// that are not ours, and budgets.
 func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	env := environment(t)
 	proposal, wanted := uuid.New(), uuid.New()
@@ -60,7 +62,7 @@ func TestSweepStartsWhatWasOverlooked(t *testing.T) {
 	require.NoError(t, env.GetWorkflowError())
 	var res workflows.SweepResult
 	require.NoError(t, env.GetWorkflowResult(&res))
-	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Wanted: 1, Moved: 3, Cascades: 1, Keys: true, Orphans: true, Schedule: true}, res)
+	require.Equal(t, workflows.SweepResult{Reachable: true, Lapsed: 1, Removals: 1, Users: true, Wanted: 1, Moved: 3, Cascades: 1, Keys: true, Orphans: true, Budgets: true, Schedule: true}, res)
 }
 
 // While LiteLLM is away nobody is sent to it. What needs it not is done.
@@ -73,6 +75,18 @@ func TestSweepSendsNobodyToAnAbsentLiteLLM(t *testing.T) {
 
 	env.ExecuteWorkflow(workflows.Sweep, workflows.SweepInput{})
 
+	require.NoError(t, env.GetWorkflowError())
+}
+
+// A sweep from before budgets goes on without them.
+func TestSweepFromBeforeBudgets(t *testing.T) {
+	env := environment(t)
+	env.OnGetVersion("sweep-budgets", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion).Once()
+	env.OnGetVersion("sweep-subscriptions", workflow.DefaultVersion, workflow.Version(1)).Return(workflow.DefaultVersion).Once()
+	env.OnActivity(probed.ProbeLiteLLM, mock.Anything, mock.Anything).Return(activities.ProbeLiteLLMResult{}, nil).Once()
+	env.OnActivity(asked.DueProposals, mock.Anything, mock.Anything).Return(activities.DueProposalsResult{}, nil).Once()
+	env.OnActivity(told.TellSyncSchedule, mock.Anything, mock.Anything).Return(activities.TellSyncScheduleResult{}, nil).Once()
+	env.ExecuteWorkflow(workflows.Sweep, workflows.SweepInput{})
 	require.NoError(t, env.GetWorkflowError())
 }
 

@@ -18,6 +18,7 @@ const (
 	changeWakeKeys           = "expire-keys-wakes"   // a row that changes wakes ExpireKeys
 	changeAlarmKeys          = "expire-keys-alarms"  // ExpireKeys raises the alarm, and Expire does not
 	changeCleanUsage         = "clean-usage"         // Clean looks after the ledger of usage
+	changeSweepBudgets       = "sweep-budgets"       // Sweep starts EnforceBudgets
 )
 
 // knows reports whether the run has got a change: it did not come to the place before it.

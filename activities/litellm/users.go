@@ -38,6 +38,15 @@ func (c *Client) UpsertUser(ctx context.Context, u UserSpec) error {
 	return c.do(ctx, call{method: http.MethodPost, path: "/user/update", body: body}, nil)
 }
 
+// ResetUserSpend makes LiteLLM count what a user spends in his budget period from zero. It may be
+// repeated. One whom LiteLLM does not know, it makes.
+func (c *Client) ResetUserSpend(ctx context.Context, id string) error {
+	if id == "" {
+		return models.Errorf(models.Invalid, "a user needs an id")
+	}
+	return c.do(ctx, call{method: http.MethodPost, path: "/user/update", body: map[string]any{"user_id": id, "spend": 0}}, nil)
+}
+
 // CreateUser makes a user, and no key for him. Conflict means that LiteLLM has one with that
 // id, or another with that e-mail address: a look tells which.
 func (c *Client) CreateUser(ctx context.Context, u UserSpec) error {

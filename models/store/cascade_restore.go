@@ -78,6 +78,7 @@ const (
 	becauseGone     = "gone"     // LiteLLM does not offer the model
 	becauseInactive = "inactive" // its owner is held back
 	becauseExceeded = "exceeded" // a quota is used up
+	becauseSpent    = "spent"    // a budget is
 )
 
 // settleActive does what follows when subscriptions have become active: those for which another
@@ -98,9 +99,9 @@ func (s *Store) settleActive(ctx context.Context, rows []moved, by models.Actor)
 	}
 	err := s.scan(ctx, "subscriptions", &stand, `
 		SELECT s.id, s.model_id, CASE WHEN m.deleted_at IS NOT NULL OR m.availability <> 'available' THEN 'gone'
-		                              WHEN NOT u.is_active THEN 'inactive' ELSE 'exceeded' END AS because
+		                              WHEN NOT u.is_active THEN 'inactive' WHEN `+exceeded+` THEN 'exceeded' ELSE 'spent' END AS because
 		FROM `+movedRows+` r JOIN subscriptions s ON s.id = r.id JOIN models m ON m.id = s.model_id JOIN users u ON u.id = s.user_id
-		WHERE m.deleted_at IS NOT NULL OR m.availability <> 'available' OR NOT u.is_active OR `+exceeded+`
+		WHERE m.deleted_at IS NOT NULL OR m.availability <> 'available' OR NOT u.is_active OR `+exceeded+` OR `+spentUp+`
 		ORDER BY s.model_id, s.id`, map[string]any{"rows": rowsOf(rows)})
 	if err != nil {
 		return nil, err
@@ -141,6 +142,8 @@ func (s *Store) again(ctx context.Context, because string, by models.Actor, ids 
 		return s.cascade(ctx, models.CauseOffboarded, suspension(models.HoldOffboarded, reasonHeld, by), ids...)
 	case becauseExceeded:
 		return s.cascade(ctx, models.CauseQuota, suspension(models.HoldQuota, reasonExceeded, by), ids...)
+	case becauseSpent:
+		return s.cascade(ctx, models.CauseBudget, suspension(models.HoldBudget, reasonSpent, by), ids...)
 	default:
 		return s.cascade(ctx, models.CauseUnavailable, vanishing(by), ids...)
 	}
@@ -159,6 +162,9 @@ const (
 
 // exceeded is SQL for models.Subscription.Exceeded of a subscription s.
 const exceeded = "(s.used_requests >= s.quota_requests OR s.used_tokens >= s.quota_tokens)"
+
+// spentUp is SQL for a subscription s whose budget is held.
+const spentUp = "EXISTS (SELECT FROM budgets b WHERE b.subject_id = s.id AND b.subject_type = 'subscription' AND b.held)"
 
 // suspension is the move by which a hold is set.
 func suspension(hold models.Hold, reason string, by models.Actor) move {

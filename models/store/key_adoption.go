@@ -134,13 +134,13 @@ func (s *Store) insertAdopted(ctx context.Context, k *models.Key, by models.Acto
 		return models.Wrap(models.Internal, err, "API key")
 	}
 	err = s.named(ctx, "API key", `
-		INSERT INTO api_keys (id, user_id, name, alias, hash, prefix, holds, spend, expires_at, created_by,
+		INSERT INTO api_keys (id, user_id, name, alias, hash, prefix, holds, expires_at, created_by,
 		                      max_budget, budget_duration, tpm_limit, rpm_limit, max_parallel, model_tpm, model_rpm, metadata)
-		SELECT @id, @user, @name, @alias, @hash, @prefix, CAST(@holds AS jsonb), @spend, @expires, @by, t.*
+		SELECT @id, @user, @name, @alias, @hash, @prefix, CAST(@holds AS jsonb), @expires, @by, t.*
 		FROM jsonb_to_record(CAST(@fields AS jsonb)) AS t (max_budget bigint, budget_duration text, tpm_limit bigint, rpm_limit bigint,
 		                                                   max_parallel bigint, model_tpm jsonb, model_rpm jsonb, metadata jsonb)`, map[string]any{
 		"id": k.ID, "user": k.UserID, "name": k.Name, "alias": k.Alias, "hash": k.Hash, "prefix": k.Prefix,
-		"holds": string(holds), "spend": k.Spend, "expires": k.ExpiresAt, "fields": string(fields), "by": by.ID,
+		"holds": string(holds), "expires": k.ExpiresAt, "fields": string(fields), "by": by.ID,
 	})
 	if err != nil {
 		return err
@@ -149,6 +149,9 @@ func (s *Store) insertAdopted(ctx context.Context, k *models.Key, by models.Acto
 		INSERT INTO api_key_models (api_key_id, model_id) SELECT @id, jsonb_array_elements_text(CAST(@models AS jsonb))`,
 		map[string]any{"id": k.ID, "models": string(list)})
 	if err != nil {
+		return err
+	}
+	if err := s.bindKey(ctx, k.ID, k.Spend); err != nil {
 		return err
 	}
 	*k, err = s.Key(ctx, k.ID)

@@ -25,16 +25,16 @@ func (s *Store) UnsettledKeysAfter(ctx context.Context, age time.Duration, after
 // ObserveKeys is ObserveKey for many at once. It returns those that have a newer wish than what
 // was seen. Not for use in a transaction.
 func (s *Store) ObserveKeys(ctx context.Context, seen []models.KeyProof) ([]uuid.UUID, error) {
-	ids, generations, spends := make([]uuid.UUID, len(seen)), make([]int64, len(seen)), make([]int64, len(seen))
+	ids, generations := make([]uuid.UUID, len(seen)), make([]int64, len(seen))
 	for i, p := range seen {
-		ids[i], generations[i], spends[i] = p.ID, p.Generation, int64(p.Spend)
+		ids[i], generations[i] = p.ID, p.Generation
 	}
 	_, err := s.pool.Exec(ctx, `
-		UPDATE api_keys k SET observed_generation = l.seen, spend = l.spend, failure = CASE WHEN k.generation = l.seen THEN '' ELSE k.failure END
-		FROM (SELECT locked.id, v.seen, v.spend
-		      FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) v(id, seen, spend) JOIN api_keys locked ON locked.id = v.id
+		UPDATE api_keys k SET observed_generation = l.seen, failure = CASE WHEN k.generation = l.seen THEN '' ELSE k.failure END
+		FROM (SELECT locked.id, v.seen
+		      FROM unnest($1::uuid[], $2::bigint[]) v(id, seen) JOIN api_keys locked ON locked.id = v.id
 		      ORDER BY locked.id FOR NO KEY UPDATE OF locked) l
-		WHERE k.id = l.id AND k.observed_generation < l.seen AND k.generation >= l.seen`, ids, generations, spends)
+		WHERE k.id = l.id AND k.observed_generation < l.seen AND k.generation >= l.seen`, ids, generations)
 	if err != nil {
 		return nil, kinded("API keys", err)
 	}

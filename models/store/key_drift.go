@@ -66,7 +66,7 @@ func (s *Store) StageKeys(ctx context.Context, runID uuid.UUID, keys []models.Pr
 // compareKeysSQL stores what a run found: one row for each of our keys that LiteLLM lacks or lets
 // do something else, or that has models which its owner is not subscribed to, and for each of
 // LiteLLM's that is not ours. What a key may call are the models of its row that its owner has an
-// active subscription to; of a held one, which LiteLLM blocks, all of them. One that may call none
+// active subscription to; of a held one, which LiteLLM blocks, all of them; and none whose own budget is used up. One that may call none
 // LiteLLM must not have. What is being written just now, or was since the run began, is left out;
 // so is a key whose time is over: LiteLLM sees to that by itself.
 const compareKeysSQL = `
@@ -78,7 +78,9 @@ const compareKeysSQL = `
 	CROSS JOIN (
 		(SELECT * FROM sync_staged_keys WHERE run_id = @run) s
 		FULL JOIN (
-			SELECT *, CASE WHEN revoked THEN '[]' ELSE allowed END AS wanted
+			SELECT *, CASE WHEN revoked THEN '[]' WHEN blocked_models = '[]' THEN allowed
+			               ELSE (SELECT coalesce(jsonb_agg(m ORDER BY m COLLATE "C"), '[]') FROM jsonb_array_elements_text(allowed) m WHERE NOT jsonb_exists(blocked_models, m))
+			               END AS wanted
 			FROM (SELECT k.*, k.holds <> '[]' AS held, k.revoked_at IS NOT NULL AS revoked, coalesce(own.listed, '[]') AS listed,
 			             coalesce(CASE WHEN k.holds <> '[]' THEN own.listed ELSE own.subscribed END, '[]') AS allowed
 			      FROM api_keys k LEFT JOIN (

@@ -210,3 +210,44 @@ func TestFailSyncRunForgetsKeys(t *testing.T) {
 	require.NoError(t, s.FailSyncRun(t.Context(), run.ID, "no"))
 	require.Zero(t, counted(t, db, "SELECT count(*) FROM sync_staged_keys"))
 }
+
+// What a key and a user have by their budgets is no difference at LiteLLM, and to lack it is one.
+func TestCompareWithBudgets(t *testing.T) {
+	s, db := opened(t)
+	storetest.LLMs(t, s, "a", "b")
+	u := signedIn(t, s, "ada")
+	subscribed(t, db, u, models.SubscriptionActive, "a", "b")
+	plain := storetest.Key(t, s, u.ID, func(k *models.Key) { k.Limits = models.Limits{MaxBudget: new(5 * models.Dollar), RPM: new(int64(9))} }, "a", "b")
+	_, err := db.Exec(`UPDATE api_keys SET raised = 7, throttle_rpm = 2, throttle_tpm = 3, blocked_models = '["b"]'`)
+	require.NoError(t, err)
+	_, err = db.Exec(`UPDATE users SET raised = 7, max_budget = 5, observed_generation = generation, updated_at = now() - interval '1 second'`)
+	require.NoError(t, err)
+	bent := settled(t, s, db, plain)
+	run := compareKeys(t, s, []models.ProxyKey{bent.Proxy()}, models.SyncOptions{DryRun: true})
+	require.Zero(t, run.Keys.Different)
+	run = compareKeys(t, s, []models.ProxyKey{plain.Proxy()}, models.SyncOptions{DryRun: true})
+	require.Equal(t, 1, run.Keys.Different)
+	page, _, err := s.KeyDifferences(t.Context(), run.ID, store.KeyDifferenceQuery{Page: 1, Limit: 10})
+	require.NoError(t, err)
+	fields := []string{}
+	for _, f := range page[0].Fields {
+		fields = append(fields, f.Field)
+	}
+	require.ElementsMatch(t, []string{"models", "max_budget", "rpm_limit", "tpm_limit"}, fields)
+	_, err = db.Exec(`UPDATE api_keys SET blocked_models = '["a", "b"]'`)
+	require.NoError(t, err)
+	require.Zero(t, compareKeys(t, s, nil, models.SyncOptions{DryRun: true}).Keys.Missing, "it may call none, and LiteLLM must not have it")
+
+	u, err = s.User(t.Context(), u.ID)
+	require.NoError(t, err)
+	for _, raised := range []models.USD{7, 0} {
+		seen := u
+		seen.Raised = raised
+		run := models.SyncRun{ID: uuid.New(), WorkflowID: "full-sync", Kind: models.SyncFull, Trigger: models.SyncByPerson, Actor: "ada", Options: models.SyncOptions{DryRun: true}}
+		require.NoError(t, s.BeginSyncRun(t.Context(), run, time.Hour))
+		require.NoError(t, s.StageUsers(t.Context(), run.ID, []models.ProxyUser{seen.Proxy()}))
+		run, err = s.CompareUsers(t.Context(), run.ID)
+		require.NoError(t, err)
+		require.Equal(t, raised == 0, run.Users.Different == 1)
+	}
+}

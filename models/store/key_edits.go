@@ -195,9 +195,11 @@ func (s *Store) ResetKeySpend(ctx context.Context, userID, id uuid.UUID, admin b
 		if was.RevokedAt != nil {
 			return models.Errorf(models.Conflict, "the key is revoked")
 		}
-		err = tx.exec(ctx, "API key", `
-			UPDATE api_keys SET spend = 0, generation = generation + 1, reset_generation = generation + 1, updated_at = now() WHERE id = ?`, id)
+		err = tx.exec(ctx, "API key", "UPDATE api_keys SET generation = generation + 1, reset_generation = generation + 1, updated_at = now() WHERE id = ?", id)
 		if err != nil {
+			return err
+		}
+		if err := tx.zeroBudget(ctx, models.BudgetOfKey, id); err != nil {
 			return err
 		}
 		if k, err = tx.Key(ctx, id); err != nil {

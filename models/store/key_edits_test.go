@@ -184,22 +184,29 @@ func TestEndKey(t *testing.T) {
 	require.True(t, names[0].Deleted)
 }
 
-// A reset is a wish of its own, until LiteLLM was seen to follow.
+// A reset is a wish of its own, until LiteLLM was seen to follow; here it counts at once.
 func TestResetKeySpend(t *testing.T) {
 	w := newWorld(t)
 	u := w.user("ada")
 	w.sub(u, "open", models.SubscriptionActive)
 	k := w.issued(u, "open")
-	_, err := w.s.ObserveKey(t.Context(), models.KeyProof{ID: k.ID, Generation: 1, Spend: 5})
+	_, err := w.s.ObserveKey(t.Context(), models.KeyProof{ID: k.ID, Generation: 1})
 	require.NoError(t, err)
+	w.exec("UPDATE budgets SET spent = 5, reached = 100, held = true WHERE subject_id = $1", k.ID)
+	was, err := w.s.Key(t.Context(), k.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 5, was.Spend)
 	k, err = w.s.ResetKeySpend(t.Context(), u, k.ID, false, self(u))
 	require.NoError(t, err)
 	require.True(t, k.Resets())
 	require.Zero(t, k.Spend)
-	k, err = w.s.ObserveKey(t.Context(), models.KeyProof{ID: k.ID, Generation: 2, Spend: 1})
+	k, err = w.s.ObserveKey(t.Context(), models.KeyProof{ID: k.ID, Generation: 2})
 	require.NoError(t, err)
 	require.False(t, k.Resets())
-	require.EqualValues(t, 1, k.Spend)
+	b, err := w.s.BudgetOf(t.Context(), models.BudgetOfKey, k.ID, "")
+	require.NoError(t, err)
+	require.Equal(t, []any{0, true}, []any{b.Reached, b.Due})
+	require.WithinDuration(t, time.Now(), b.CountsFrom, time.Minute)
 	_, err = w.s.ResetKeySpend(t.Context(), w.user("bob"), k.ID, true, machine)
 	refused(t, models.NotFound, err)
 }

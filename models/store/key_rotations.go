@@ -15,10 +15,10 @@ const rotateSQL = `
 	WITH heir AS (
 		INSERT INTO api_keys (id, alias, hash, prefix, sealed, predecessor, created_by,
 		       user_id, team_id, name, holds, max_budget, budget_duration, tpm_limit, rpm_limit, max_parallel, model_tpm, model_rpm, metadata,
-		       spend, expires_at, soft_budget, model_max_budget, tags, permissions, guardrails, subscription_id, rotate_every)
+		       expires_at, soft_budget, model_max_budget, tags, permissions, guardrails, subscription_id, rotate_every)
 		SELECT CAST(@id AS uuid), @alias, @hash, @prefix, @sealed, k.id, @by,
 		       k.user_id, k.team_id, k.name, k.holds, k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit, k.max_parallel, k.model_tpm, k.model_rpm, k.metadata,
-		       k.spend, k.expires_at, k.soft_budget, k.model_max_budget, k.tags, k.permissions, k.guardrails, k.subscription_id, k.rotate_every
+		       k.expires_at, k.soft_budget, k.model_max_budget, k.tags, k.permissions, k.guardrails, k.subscription_id, k.rotate_every
 		FROM api_keys k WHERE k.id = @old
 	), llms AS (
 		INSERT INTO api_key_models (api_key_id, model_id) SELECT @id, model_id FROM api_key_models WHERE api_key_id = @old
@@ -64,6 +64,9 @@ func (s *Store) RotateKey(ctx context.Context, id uuid.UUID, heir models.Heir, h
 			"retires": retires, "silent": silent,
 		})
 		if err != nil {
+			return err
+		}
+		if err := tx.inheritBudgets(ctx, id, heir.ID); err != nil {
 			return err
 		}
 		if old, err = tx.Key(ctx, id); err != nil {

@@ -56,7 +56,9 @@ func TestRotateKeyCarriesEverything(t *testing.T) {
 	}, "a", "b")
 	for _, sql := range []string{
 		`UPDATE api_keys SET soft_budget = 9, model_max_budget = '{"a": {"budgetLimit": 1}}', tags = '["t"]', permissions = '{"p": true}', guardrails = '["g"]',
-			subscription_id = gen_random_uuid(), rotate_every = interval '90 days', last_used_at = now(), noticed_days = 30, observed_generation = 1`,
+			raised = 5, throttle_rpm = 3, throttle_tpm = 4, blocked_models = '["a"]', subscription_id = gen_random_uuid(), rotate_every = interval '90 days', last_used_at = now(), noticed_days = 30, observed_generation = 1`,
+		`UPDATE budgets SET raised = 5, throttled = true, throttle_rpm = 3, throttle_tpm = 4, spent = 2, reached = 50 WHERE subject_type = 'key'`,
+		`UPDATE budgets SET held = true, spent = 7 WHERE subject_type = 'key_model'`,
 		`INSERT INTO cascades (id, cause, reason, by, subscriptions, keys) VALUES ('11111111-1111-4111-8111-111111111111', 'model_unavailable', '', 'test', 1, 1)`,
 		`INSERT INTO cascade_keys SELECT '11111111-1111-4111-8111-111111111111', id, 'c' FROM api_keys`,
 	} {
@@ -87,7 +89,11 @@ func TestRotateKeyCarriesEverything(t *testing.T) {
 		return out
 	}
 	require.Equal(t, row(k.ID), row(made.ID))
-	require.Len(t, row(k.ID), 21, "a new column is the successor's own, or is carried by rotateSQL and set above")
+	require.Len(t, row(k.ID), 25, "a new column is the successor's own, or is carried by rotateSQL and set above")
+	counts := "SELECT string_agg(subject_type || ' ' || spent || ' ' || reached || CASE WHEN held THEN ' held' ELSE '' END || CASE WHEN due THEN ' due' ELSE '' END, ', ' ORDER BY subject_type) FROM budgets WHERE subject_id = $1"
+	var inherited string
+	require.NoError(t, db.QueryRow(counts, made.ID).Scan(&inherited))
+	require.Equal(t, "key 2 50 due, key_model 7 0 held due", inherited, "its budgets go on where those of the key are, and are looked after")
 	require.Equal(t, 1, counted(t, db, "SELECT count(*) FROM cascades WHERE keys = 2"))
 	require.Equal(t, 1, counted(t, db, "SELECT count(*) FROM cascade_keys WHERE api_key_id = $1 AND model_id = 'c' AND NOT restored", made.ID))
 	require.Equal(t, models.AuditUserKeyRotate, audited(t, s, k.ID.String())[0])

@@ -20,7 +20,7 @@ type KeyView struct {
 
 // keyViewSQL reads the columns of a view in the order of scanKeyView, of a key k and its models.
 const keyViewSQL = `k.id, k.user_id, k.team_id, k.name, k.alias, k.hash, k.prefix, k.holds, k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
-	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, k.spend, k.expires_at, k.revoked_at,
+	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, ` + spentByKey + `, k.raised, k.throttle_rpm, k.throttle_tpm, k.blocked_models, k.expires_at, k.revoked_at,
 	k.soft_budget, k.model_max_budget, k.tags, k.permissions, k.guardrails, k.subscription_id, k.created_by, k.revoked_by, k.revoked_why,
 	k.deleted_at, k.last_used_at, k.generation, k.observed_generation, k.failed_generation, k.reset_generation, k.failure, k.created_at, k.updated_at,
 	l.ids, l.providers, l.contexts, l.features
@@ -37,13 +37,16 @@ func scanKeyView(row pgx.Row, v *KeyView, before ...any) error {
 	err := row.Scan(append(before,
 		(*[16]byte)(&k.ID), (*[16]byte)(&k.UserID), &k.TeamID, &k.Name, &k.Alias, &k.Hash, &k.Prefix, (*holds)(&k.Holds),
 		&k.Limits.MaxBudget, &k.Limits.BudgetDuration, &k.Limits.TPM, &k.Limits.RPM,
-		&k.MaxParallel, &k.ModelTPM, &k.ModelRPM, (*raw)(&k.Metadata), &k.Spend, &k.ExpiresAt, &k.RevokedAt,
+		&k.MaxParallel, &k.ModelTPM, &k.ModelRPM, (*raw)(&k.Metadata), &k.Spend, &k.Raised, &k.ThrottleRPM, &k.ThrottleTPM, (*texts)(&k.BlockedModels), &k.ExpiresAt, &k.RevokedAt,
 		&t.SoftBudget, &t.ModelMaxBudget, (*texts)(&t.Tags), &t.Permissions, (*texts)(&t.Guardrails), &t.SubscriptionID,
 		&k.CreatedBy, &k.RevokedBy, &k.RevokedWhy, &k.DeletedAt, &k.LastUsedAt,
 		&k.Generation, &k.ObservedGeneration, &k.FailedGeneration, &k.ResetGeneration, &k.Failure, &k.CreatedAt, &k.UpdatedAt,
 		&ids, &providers, &contexts, &features)...)
 	if err != nil {
 		return err
+	}
+	if len(k.BlockedModels) == 0 {
+		k.BlockedModels = nil
 	}
 	k.Models, v.LLMs = append([]string{}, ids...), make([]models.LLM, len(ids))
 	for i, id := range ids {

@@ -29,8 +29,9 @@ func TestKeys(t *testing.T) {
 	}
 	require.NoError(t, w.s.IssueKey(t.Context(), &full, false, self(u)))
 	plain := w.issued(u, "other")
-	_, err := w.s.ObserveKey(t.Context(), models.KeyProof{ID: plain.ID, Generation: 1, Spend: 7})
+	_, err := w.s.ObserveKey(t.Context(), models.KeyProof{ID: plain.ID, Generation: 1})
 	require.NoError(t, err)
+	w.exec("UPDATE budgets SET spent = 7 WHERE subject_id = $1", plain.ID)
 	bare := w.issued(u, "other")
 	w.exec("DELETE FROM api_key_models WHERE api_key_id = $1", bare.ID)
 	w.exec("UPDATE api_keys SET last_used_at = now(), revoked_at = now(), observed_generation = 1 WHERE id = $1", bare.ID)

@@ -14,11 +14,15 @@ import (
 // keyColumns are the columns of a key k but the sealed secret, with the models that it may call,
 // sorted as Go sorts.
 const keyColumns = `k.id, k.user_id, k.team_id, k.name, k.alias, k.hash, k.prefix, k.holds, k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit,
-	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, k.spend, k.expires_at, k.revoked_at,
+	k.max_parallel, k.model_tpm, k.model_rpm, k.metadata, ` + spentByKey + ` AS spend, k.raised, k.throttle_rpm, k.throttle_tpm, nullif(k.blocked_models, '[]') AS blocked_models, k.expires_at, k.revoked_at,
 	k.soft_budget, k.model_max_budget, k.tags, k.permissions, k.guardrails, k.subscription_id, k.created_by, k.revoked_by, k.revoked_why,
 	k.deleted_at, k.last_used_at, k.predecessor, k.retires_at,
 	k.generation, k.observed_generation, k.failed_generation, k.reset_generation, k.failure, k.created_at, k.updated_at,
 	(SELECT coalesce(jsonb_agg(m.model_id ORDER BY m.model_id COLLATE "C"), '[]') FROM api_key_models m WHERE m.api_key_id = k.id) AS models`
+
+// spentByKey is SQL for what a key k spent in its budget period.
+const spentByKey = `coalesce((SELECT CASE WHEN b.ends_at <= now() AND b.ends_at > b.starts_at THEN 0 ELSE b.spent END
+	FROM budgets b WHERE b.subject_id = k.id AND b.subject_type = 'key'), 0)`
 
 // Key returns one key.
 func (s *Store) Key(ctx context.Context, id uuid.UUID) (models.Key, error) {
@@ -57,10 +61,10 @@ func (s *Store) createKey(ctx context.Context, k *models.Key, action models.Audi
 	return s.InTx(ctx, func(tx *Store) error {
 		err := tx.named(ctx, "API key", `
 			INSERT INTO api_keys (id, user_id, team_id, name, alias, hash, prefix, sealed, holds, max_budget, budget_duration, tpm_limit, rpm_limit,
-			                      max_parallel, model_tpm, model_rpm, metadata, spend, expires_at,
+			                      max_parallel, model_tpm, model_rpm, metadata, expires_at,
 			                      soft_budget, model_max_budget, tags, permissions, guardrails, subscription_id, created_by)
 			VALUES (@id, @user, @team, @name, @alias, @hash, @prefix, @sealed, CAST(@holds AS jsonb), @budget, @period, @tpm, @rpm,
-			        @parallel, CAST(@modelTPM AS jsonb), CAST(@modelRPM AS jsonb), CAST(@metadata AS jsonb), @spend, @expires,
+			        @parallel, CAST(@modelTPM AS jsonb), CAST(@modelRPM AS jsonb), CAST(@metadata AS jsonb), @expires,
 			        @soft, CAST(@modelBudgets AS jsonb), CAST(@tags AS jsonb), CAST(@permissions AS jsonb), CAST(@guardrails AS jsonb), @subscription, @creator)`, row)
 		if err != nil {
 			return err
@@ -68,6 +72,9 @@ func (s *Store) createKey(ctx context.Context, k *models.Key, action models.Audi
 		err = tx.named(ctx, "the models of the API key", `
 			INSERT INTO api_key_models (api_key_id, model_id) SELECT @id, jsonb_array_elements_text(CAST(@models AS jsonb))`, row)
 		if err != nil {
+			return err
+		}
+		if err := tx.bindKey(ctx, k.ID, k.Spend); err != nil {
 			return err
 		}
 		if *k, err = tx.Key(ctx, k.ID); err != nil {
@@ -84,7 +91,7 @@ func rowOfKey(k *models.Key) (map[string]any, error) {
 	row := map[string]any{
 		"id": k.ID, "user": k.UserID, "team": k.TeamID, "name": k.Name, "alias": k.Alias, "hash": k.Hash, "prefix": k.Prefix, "sealed": k.Sealed,
 		"budget": k.Limits.MaxBudget, "period": k.Limits.BudgetDuration, "tpm": k.Limits.TPM, "rpm": k.Limits.RPM,
-		"parallel": k.MaxParallel, "spend": k.Spend, "expires": k.ExpiresAt,
+		"parallel": k.MaxParallel, "expires": k.ExpiresAt,
 		"soft": k.Terms.SoftBudget, "subscription": k.Terms.SubscriptionID, "creator": k.CreatedBy,
 	}
 	for name, value := range map[string]any{
@@ -125,12 +132,12 @@ func orObject(raw json.RawMessage) json.RawMessage {
 }
 
 // ObserveKey records that LiteLLM was seen to hold the key as it was at the generation of the
-// proof, and what it had spent. An older observation never replaces a newer.
+// proof. An older observation never replaces a newer.
 func (s *Store) ObserveKey(ctx context.Context, seen models.KeyProof) (models.Key, error) {
 	err := s.named(ctx, "API key", `
-		UPDATE api_keys SET observed_generation = @seen, spend = @spend, failure = CASE WHEN generation = @seen THEN '' ELSE failure END
+		UPDATE api_keys SET observed_generation = @seen, failure = CASE WHEN generation = @seen THEN '' ELSE failure END
 		WHERE id = @id AND observed_generation < @seen AND generation >= @seen`,
-		map[string]any{"id": seen.ID, "seen": seen.Generation, "spend": seen.Spend})
+		map[string]any{"id": seen.ID, "seen": seen.Generation})
 	if err != nil {
 		return models.Key{}, err
 	}

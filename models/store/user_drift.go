@@ -65,7 +65,7 @@ const compareUsersSQL = `
 	CROSS JOIN (
 		(SELECT * FROM sync_staged_users WHERE run_id = @run) s
 		FULL JOIN (
-			SELECT *, CASE WHEN is_active THEN max_budget ELSE 0 END AS proxy_budget,
+			SELECT *, CASE WHEN is_active THEN max_budget + raised ELSE 0 END AS proxy_budget,
 			       CASE budget_duration WHEN 'daily' THEN '1d' WHEN 'weekly' THEN '7d' WHEN 'monthly' THEN '1mo' WHEN 'yearly' THEN '365d'
 			            ELSE budget_duration END AS proxy_duration
 			FROM users) u ON u.id::text = s.id)

@@ -30,9 +30,9 @@ func BenchmarkAll(b *testing.B) {
 	var page strings.Builder
 	head(b, &page)
 	sizes, audited, subscribed := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}
-	listed, keys := []int{10_000, 1_000_000}, 1_000_000
+	listed, keys, purses := []int{10_000, 1_000_000}, 1_000_000, 100_000
 	if *quick {
-		sizes, audited, subscribed, listed, keys = sizes[:3], 10_000, subscribed[:1], listed[:1], 10_000
+		sizes, audited, subscribed, listed, keys, purses = sizes[:3], 10_000, subscribed[:1], listed[:1], 10_000, 10_000
 	}
 	benchSyncs(b, &page, sizes)
 	benchReads(b, &page, []int{100, 10_000})
@@ -44,6 +44,7 @@ func BenchmarkAll(b *testing.B) {
 	benchVerify(b, &page, keys)
 	benchUsage(b, &page)
 	benchUsagePush(b, &page)
+	benchBudgets(b, &page, purses)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)
