@@ -169,6 +169,21 @@ var access = map[string]who{
 	"POST /api/v1/admin/users/:id/subscriptions":    admins,
 	"PUT /api/v1/admin/models/:id":                  admins,
 
+	"GET /api/v1/budgets":                         viewers,
+	"GET /api/v1/budgets/mine":                    users,
+	"GET /api/v1/budgets/:id":                     viewers,
+	"PATCH /api/v1/budgets/:id":                   admins,
+	"GET /api/v1/budgets/:id/periods":             viewers,
+	"POST /api/v1/budgets/:id/pardon":             admins,
+	"GET /api/v1/budgets/:id/raises":              somebody, // of others there are none, but for viewers
+	"POST /api/v1/budgets/:id/raises":             append(subscribers, adminsKey),
+	"POST /api/v1/budgets/raises/:id/approve":     admins,
+	"POST /api/v1/budgets/raises/:id/deny":        admins,
+	"POST /api/v1/budgets/raises/:id/end":         admins,
+	"GET /api/v1/usage/budget":                    users,
+	"PATCH /api/v1/admin/users/:id/budget-limits": admins,
+	"POST /api/v1/admin/users/:id/reset-spend":    admins,
+
 	"GET /api/v1/api-keys":                                     users,
 	"POST /api/v1/api-keys":                                    subscribers,
 	"GET /api/v1/api-keys/stats":                               users,
@@ -275,7 +290,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	s := idle(t)
 	s.audits(t)
 	s.fill(t, some(t)...)
-	fill := strings.NewReplacer(":keyId", uuid.NewString(), "api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
+	fill := strings.NewReplacer(":keyId", uuid.NewString(), "api-keys/:id", "api-keys/"+uuid.NewString(), "operations/:id", "operations/"+uuid.NewString(), "budgets/:id", "budgets/"+uuid.NewString(), "raises/:id", "raises/"+uuid.NewString(), "subscriptions/:id", "subscriptions/"+uuid.NewString(), "runs/:id", "runs/"+uuid.NewString(), "users/:id", "users/"+uuid.NewString(), "roles/:id", "roles/none",
 		":id", "gpt-4o", ":file", "swagger-ui.css", ":sessionId", uuid.NewString())
 	var seen []string
 	routes := api.Routes(s.Server)

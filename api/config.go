@@ -27,6 +27,8 @@ type Config struct {
 	LiteLLMPublicURL  string       `mapstructure:"-"` // as users and their browsers reach LiteLLM
 	TemporalUIURL     string       `mapstructure:"-"` // empty: no links
 	TemporalNamespace string       `mapstructure:"-"`
+
+	RaiseNeedsApproval bool `mapstructure:"-"` // whether an admin's raise of a budget waits for another's approval
 }
 
 type rootResponse struct {

@@ -24,7 +24,7 @@ type KeyWish struct {
 	TPM            optional[int64]                     `json:"tpmLimit,omitzero" minimum:"0" maximum:"9007199254740991" doc:"Tokens a minute."`
 	RPM            optional[int64]                     `json:"rpmLimit,omitzero" minimum:"0" maximum:"9007199254740991" doc:"Requests a minute."`
 	MaxParallel    optional[int64]                     `json:"maxParallelRequests,omitzero" minimum:"1" maximum:"9007199254740991" doc:"Requests at once."`
-	ModelMaxBudget optional[map[string]keyModelBudget] `json:"modelMaxBudget,omitzero" doc:"Budgets of single models; recorded, but not enforced yet."`
+	ModelMaxBudget optional[map[string]keyModelBudget] `json:"modelMaxBudget,omitzero" doc:"Budgets of single models. We hold the key to them, as LiteLLM does so only with an Enterprise licence."`
 	ModelRPM       optional[map[string]int64]          `json:"modelRpmLimit,omitzero" doc:"Requests a minute for single models."`
 	ModelTPM       optional[map[string]int64]          `json:"modelTpmLimit,omitzero" doc:"Tokens a minute for single models."`
 	Tags           optional[[]string]                  `json:"tags,omitzero" maxItems:"50"`
@@ -256,6 +256,11 @@ func (s *Server) changeKey(ctx context.Context, b *KeyChange, e store.KeyEdit) (
 	if err != nil {
 		return nil, noSubscription(ctx, err)
 	}
+	if ask.Budgets() {
+		if err := s.judgeOf(ctx, models.BudgetOfKey, k.ID, until); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.followKey(ctx, k, until); err != nil {
 		return nil, err
 	}
@@ -340,6 +345,9 @@ func (s *Server) resetSpend(ctx context.Context, userID, id uuid.UUID, admin boo
 	until := s.deadline(ctx)
 	k, err := s.Store.ResetKeySpend(ctx, userID, id, admin, actor(ctx))
 	if err != nil {
+		return nil, err
+	}
+	if err := s.judgeOf(ctx, models.BudgetOfKey, id, until); err != nil {
 		return nil, err
 	}
 	if err := s.followKey(ctx, k, until); err != nil {

@@ -35,7 +35,7 @@ type KeyResponse struct {
 	RevokedAt      *time.Time       `json:"revokedAt,omitempty"`
 
 	MaxBudget         *models.USD               `json:"maxBudget,omitempty" doc:"In dollars; left out: unlimited."`
-	CurrentSpend      models.USD                `json:"currentSpend" doc:"In the budget period, as LiteLLM last said."`
+	CurrentSpend      models.USD                `json:"currentSpend" doc:"In the budget period."`
 	BudgetUtilization *float64                  `json:"budgetUtilization,omitempty" doc:"In percent."`
 	BudgetDuration    string                    `json:"budgetDuration" doc:"Empty: the budget never begins anew."`
 	SoftBudget        *models.USD               `json:"softBudget,omitempty"`

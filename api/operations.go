@@ -49,6 +49,7 @@ func operationPath(id uuid.UUID) string { return "/api/v1/operations/" + id.Stri
 var subjectPaths = map[models.AuditResource]string{
 	"SUBSCRIPTION":        "/api/v1/subscriptions/",
 	models.AuditOfKey:     "/api/v1/api-keys/",
+	models.AuditOfBudget:  "/api/v1/budgets/",
 	models.AuditOfUser:    "/api/v1/admin/users/",
 	models.SubjectSyncRun: runPath(""),
 }

@@ -54,6 +54,7 @@ func (s *Server) router() *router {
 	s.subscriptionRoutes(r)
 	s.keyRoutes(r)
 	s.keyLifeRoutes(r)
+	s.budgetRoutes(r)
 	route(r, may("admin:api_keys").post("/api/v1/api-keys/validate", "validateKey", "See what an API key is good for"), s.validateKey)
 	s.usagePushRoutes(r)
 	s.extAuthz(r)
@@ -68,8 +69,8 @@ func (s *Server) counter() ratelimit.Counter {
 	return s.Counter
 }
 
-// routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes,
-// keyLifeRoutes and usagePushRoutes: every route, and who may call it.
+// routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes, keyLifeRoutes,
+// usagePushRoutes and budgetRoutes: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)

@@ -31,7 +31,7 @@ type keyVerdictBody struct {
 	Owner      *keyOwner  `json:"owner,omitempty"`
 	Team       *keyTeam   `json:"team,omitempty"`
 	Models     []string   `json:"models,omitempty" doc:"That it may call."`
-	Limits     *keyBounds `json:"limits,omitempty" doc:"Of the key; what is left out is unlimited."`
+	Limits     *keyBounds `json:"limits,omitempty" doc:"Of the key as they are now: it may be throttled; what is left out is unlimited."`
 	ModelQuota []keyQuota `json:"quota,omitempty" doc:"Of its owner's subscriptions to those models, each month."`
 }
 
@@ -91,7 +91,7 @@ func newKeyVerdict(k models.KeyCheck, v models.KeyVerdict) keyVerdictBody {
 	out.KeyID, out.Name, out.KeyPrefix, out.ExpiresAt, out.Models = &k.ID, k.Name, k.Prefix, unlessZero(k.ExpiresAt), k.Models
 	out.Owner = &keyOwner{o.ID, o.Username, o.Roles, o.Active}
 	bounds := newKeyBounds(k.Limits)
-	bounds.MaxParallel, bounds.ModelTPM, bounds.ModelRPM, bounds.Exhausted = k.MaxParallel, k.ModelTPM, k.ModelRPM, k.Overspent
+	bounds.MaxParallel, bounds.ModelTPM, bounds.ModelRPM, bounds.Exhausted = k.MaxParallel, k.ModelTPM, k.ModelRPM, k.OverBudget(time.Now())
 	out.Limits = &bounds
 	if t := k.Team; t != nil {
 		out.Team = &keyTeam{t.ID, t.Name, t.Member, t.Models, newKeyBounds(t.Limits)}

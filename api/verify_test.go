@@ -91,6 +91,7 @@ func TestValidateKey(t *testing.T) {
 	require.Equal(t, "The owner of the API key has no active subscription to this model", rep.at("message"))
 
 	l.exec(t, "UPDATE api_keys SET team_id = $2, revoked_at = now(), expires_at = now(), max_budget = 0 WHERE id = $1", l.key.ID, models.DefaultTeamID)
+	l.exec(t, "UPDATE budgets SET hold_at = 0 WHERE subject_id = $1", l.key.ID)
 	rep = l.validate(t, `{"key": "`+l.sk+`"}`).is(http.StatusOK)
 	require.Equal(t, "key_revoked", rep.at("reason"))
 	require.Equal(t, "Default Team", rep.at("team.name"))

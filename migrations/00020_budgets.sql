@@ -57,6 +57,32 @@ CREATE INDEX budgets_holding ON budgets (hold_due_at) WHERE hold_due_at IS NOT N
 -- The admins' list.
 CREATE INDEX budgets_listed ON budgets (created_at DESC, id) WHERE amount IS NOT NULL;
 
+-- Whoever remembers what keys may do (see 00017_key_notices.sql) is told when a subject may spend
+-- nothing from now on, or something again, or nothing until another time. For each row, as counting
+-- changes very many of which almost none crosses its limit: the others cost one comparison.
+-- +goose StatementBegin
+CREATE FUNCTION tell_of_budgets() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.subject_type = 'team' THEN
+        PERFORM pg_notify('litemaas_access', 'api_keys'); -- a team has many keys
+    ELSIF NEW.subject_type = 'user' THEN
+        PERFORM tell_keys('owner', ARRAY[NEW.subject_id::text]);
+    ELSIF NEW.subject_type = 'subscription' THEN
+        PERFORM tell_keys('owner', ARRAY(SELECT user_id::text FROM subscriptions WHERE id = NEW.subject_id));
+    ELSE
+        PERFORM tell_keys('key', ARRAY(SELECT hash FROM api_keys WHERE id = NEW.subject_id AND created_at <> now()));
+    END IF;
+    RETURN NULL;
+END $$;
+-- +goose StatementEnd
+CREATE TRIGGER tell_of_budgets AFTER UPDATE ON budgets FOR EACH ROW
+    WHEN (coalesce(OLD.spent >= OLD.hold_at, false) <> coalesce(NEW.spent >= NEW.hold_at, false)
+        OR NEW.spent >= NEW.hold_at AND OLD.ends_at IS DISTINCT FROM NEW.ends_at)
+    EXECUTE FUNCTION tell_of_budgets();
+-- A model of a key may be given a budget of nothing.
+CREATE TRIGGER tell_of_new_budgets AFTER INSERT ON budgets FOR EACH ROW
+    WHEN (NEW.spent >= NEW.hold_at) EXECUTE FUNCTION tell_of_budgets();
+
 -- Periods that are over, of budgets of which something was spent.
 CREATE TABLE budget_periods (
     budget_id uuid        NOT NULL REFERENCES budgets ON DELETE CASCADE,
@@ -112,8 +138,10 @@ CREATE FUNCTION carry_budget(of text, subject uuid, llm text, amount_now bigint,
     INSERT INTO budgets (subject_type, subject_id, model_id, amount, soft_amount, period, hold_at, ends_at, due)
     VALUES (of, subject, llm, amount_now, soft_now, period_now, amount_now, CASE WHEN period_now <> '' THEN now() END, coalesce(amount_now = 0, false))
     ON CONFLICT (subject_id, subject_type, model_id) DO UPDATE
-    SET amount = EXCLUDED.amount, soft_amount = EXCLUDED.soft_amount, period = EXCLUDED.period, due = true, updated_at = now()
-    WHERE (budgets.amount, budgets.soft_amount, budgets.period) IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.soft_amount, EXCLUDED.period);
+    SET amount = EXCLUDED.amount, soft_amount = CASE of WHEN 'key' THEN soft_now ELSE budgets.soft_amount END, period = EXCLUDED.period,
+        due = true, updated_at = now()
+    WHERE (budgets.amount, budgets.period) IS DISTINCT FROM (EXCLUDED.amount, EXCLUDED.period)
+       OR of = 'key' AND budgets.soft_amount IS DISTINCT FROM soft_now;
 $$;
 -- +goose StatementEnd
 
@@ -205,3 +233,4 @@ ALTER TABLE api_keys DROP raised, DROP throttle_rpm, DROP throttle_tpm, DROP blo
 DROP TABLE budget_raises;
 DROP TABLE budget_periods;
 DROP TABLE budgets;
+DROP FUNCTION tell_of_budgets;

@@ -41,6 +41,8 @@ const (
 	AuditUserReinstate  AuditAction = "USER_REINSTATE"
 	AuditUserDrift      AuditAction = "USER_DRIFT"   // LiteLLM held another user than ours; he is written again
 	AuditUserRefused    AuditAction = "USER_REFUSED" // by LiteLLM
+	AuditUserBudget     AuditAction = "USER_BUDGET_UPDATE"
+	AuditUserSpend      AuditAction = "USER_SPEND_RESET"
 	AuditProfileUpdate  AuditAction = "PROFILE_UPDATE"
 
 	AuditRoleGrant  AuditAction = "ROLE_GRANT"
@@ -108,6 +110,8 @@ const (
 	AuditBudgetRaise     AuditAction = "BUDGET_RAISED"
 	AuditBudgetRaiseDeny AuditAction = "BUDGET_RAISE_DENIED"
 	AuditBudgetRestore   AuditAction = "BUDGET_RESTORED" // a raise ended
+	AuditBudgetUpdate    AuditAction = "BUDGET_UPDATE"
+	AuditBudgetPardon    AuditAction = "BUDGET_PARDONED" // a person prevented a hold, or lifted it
 
 	AuditModelUpdate      AuditAction = "MODEL_UPDATE"
 	AuditModelRestriction AuditAction = "MODEL_RESTRICTION_CHANGE"
@@ -136,6 +140,7 @@ const (
 	AuditOfKey          AuditResource = "API_KEY"
 	AuditOfOrphan       AuditResource = "ORPHAN_KEY" // by LiteLLM's name for it
 	AuditOfBudget       AuditResource = "BUDGET"
+	AuditOfRaise        AuditResource = "BUDGET_RAISE" // of operations alone: the log names its budget
 
 	AuditOfUsage AuditResource = "USAGE" // by the day or the time that it begins with
 

@@ -18,10 +18,10 @@ type KeyCheck struct {
 	Team   *KeyTeam // nil: none
 	Models []string // that it may call, sorted
 
-	Held        bool // it has a hold
-	Refused     bool // by LiteLLM, for good, before it ever worked
-	Overspent   bool // its budget is used up
-	Limits      Limits
+	Held        bool        // it has a hold
+	Refused     bool        // by LiteLLM, for good, before it ever worked
+	Spent       []KeyBudget // that concern it, and are used up; mostly none
+	Limits      Limits      // as they are now: it may be throttled
 	MaxParallel *int64
 	ModelTPM    map[string]int64
 	ModelRPM    map[string]int64
@@ -50,6 +50,13 @@ type KeyPlan struct {
 	OverQuota bool               `json:"over"`      // it is suspended for that
 	ResetAt   time.Time          `json:"reset"`
 	ExpiresAt *time.Time         `json:"expires"` // nil: never
+}
+
+// KeyBudget is a budget that is used up: of the key, its owner or its team, or for one model that of
+// the key, or of the subscription.
+type KeyBudget struct {
+	ModelID string     `json:"model"` // empty: all models
+	Until   *time.Time `json:"until"` // nil: waiting does not help
 }
 
 // KeyTeam is the team whose key it is.
@@ -133,6 +140,7 @@ func (v KeyVerdict) Err(now time.Time) error {
 // Judge says whether a request for a model may be made now; an empty model is none in
 // particular. The first reason against it is told, from the key outwards.
 func (k KeyCheck) Judge(model string, now time.Time) KeyVerdict {
+	until, spent := k.overBudget("", now)
 	switch {
 	case k.Lapsed:
 		return KeyVerdict{Reason: KeyIsExpired}
@@ -150,8 +158,8 @@ func (k KeyCheck) Judge(model string, now time.Time) KeyVerdict {
 		return KeyVerdict{Reason: KeyNotPermitted}
 	case k.Team != nil && !k.Team.Member:
 		return KeyVerdict{Reason: KeyNotInTeam}
-	case k.Overspent:
-		return KeyVerdict{Reason: KeyOverBudget}
+	case spent:
+		return KeyVerdict{KeyOverBudget, until}
 	}
 	if model != "" {
 		return k.judgeModel(model, now)
@@ -163,8 +171,11 @@ func (k KeyCheck) Judge(model string, now time.Time) KeyVerdict {
 func (k KeyCheck) judgeModel(model string, now time.Time) KeyVerdict {
 	plan, subscribed := k.Owner.plan(model)
 	_, listed := slices.BinarySearch(k.Models, model)
+	until, spent := k.overBudget(model, now)
 	switch {
-	case subscribed && plan.OverQuota: // which took the model off the key
+	case spent: // which may have taken the model off the key
+		return KeyVerdict{KeyOverBudget, until}
+	case subscribed && plan.OverQuota: // likewise
 		return KeyVerdict{KeyOverQuota, plan.ResetAt}
 	case !listed:
 		return KeyVerdict{Reason: KeyNotForModel}
@@ -191,6 +202,27 @@ func (k KeyCheck) judgeAny(now time.Time) KeyVerdict {
 		}
 	}
 	return first
+}
+
+// OverBudget reports whether the key may spend nothing now, on whatever model.
+func (k KeyCheck) OverBudget(now time.Time) bool {
+	_, over := k.overBudget("", now)
+	return over
+}
+
+// overBudget reports whether a budget is used up, for a model or, without one, for all, and when the
+// last of them begins anew; zero: waiting does not help.
+func (k KeyCheck) overBudget(model string, now time.Time) (until time.Time, over bool) {
+	for _, b := range k.Spent {
+		switch {
+		case b.ModelID != model || b.Until != nil && !now.Before(*b.Until):
+		case b.Until == nil:
+			return time.Time{}, true
+		case b.Until.After(until):
+			until, over = *b.Until, true
+		}
+	}
+	return until, over
 }
 
 // plan is the subscription to a model that counts, if there is one.

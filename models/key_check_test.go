@@ -28,6 +28,11 @@ func good(edit func(*models.KeyCheck)) models.KeyCheck {
 
 var checkedAt = time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
 
+// spent is a key of which budgets are used up.
+func spent(budgets ...models.KeyBudget) func(*models.KeyCheck) {
+	return func(k *models.KeyCheck) { k.Spent = budgets }
+}
+
 // Each reason against a request, and what is told of it.
 func TestJudgeKey(t *testing.T) {
 	reset := checkedAt.Add(time.Hour)
@@ -38,19 +43,39 @@ func TestJudgeKey(t *testing.T) {
 		kind  models.Kind // empty: it may
 		retry time.Time
 	}{
-		"a model of its own":         {nil, "gpt", models.KeyIsValid, "", time.Time{}},
-		"no model in particular":     {nil, "", models.KeyIsValid, "", time.Time{}},
-		"no team":                    {func(k *models.KeyCheck) { k.Team = nil }, "gpt", models.KeyIsValid, "", time.Time{}},
-		"revoked":                    {func(k *models.KeyCheck) { k.Revoked = true }, "gpt", models.KeyIsRevoked, models.Unauthenticated, time.Time{}},
-		"revoked by the clock":       {func(k *models.KeyCheck) { k.Revoked, k.Lapsed = true, true }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
-		"expires just now":           {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
-		"expires in a moment":        {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt.Add(1) }, "gpt", models.KeyIsValid, "", time.Time{}},
-		"never made at LiteLLM":      {func(k *models.KeyCheck) { k.Refused = true }, "gpt", models.KeyIsRefused, models.Unauthenticated, time.Time{}},
-		"its owner is deactivated":   {func(k *models.KeyCheck) { k.Owner.Active = false }, "gpt", models.KeyOwnerInactive, models.Unauthenticated, time.Time{}},
-		"held":                       {func(k *models.KeyCheck) { k.Held = true }, "gpt", models.KeyIsHeld, models.Forbidden, time.Time{}},
-		"its owner has no role":      {func(k *models.KeyCheck) { k.Owner.Permitted = false }, "gpt", models.KeyNotPermitted, models.Forbidden, time.Time{}},
-		"its owner left the team":    {func(k *models.KeyCheck) { k.Team.Member = false }, "gpt", models.KeyNotInTeam, models.Forbidden, time.Time{}},
-		"its budget is used up":      {func(k *models.KeyCheck) { k.Overspent = true }, "gpt", models.KeyOverBudget, models.Limited, time.Time{}},
+		"a model of its own":       {nil, "gpt", models.KeyIsValid, "", time.Time{}},
+		"no model in particular":   {nil, "", models.KeyIsValid, "", time.Time{}},
+		"no team":                  {func(k *models.KeyCheck) { k.Team = nil }, "gpt", models.KeyIsValid, "", time.Time{}},
+		"revoked":                  {func(k *models.KeyCheck) { k.Revoked = true }, "gpt", models.KeyIsRevoked, models.Unauthenticated, time.Time{}},
+		"revoked by the clock":     {func(k *models.KeyCheck) { k.Revoked, k.Lapsed = true, true }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
+		"expires just now":         {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt }, "gpt", models.KeyIsExpired, models.Unauthenticated, time.Time{}},
+		"expires in a moment":      {func(k *models.KeyCheck) { k.ExpiresAt = checkedAt.Add(1) }, "gpt", models.KeyIsValid, "", time.Time{}},
+		"never made at LiteLLM":    {func(k *models.KeyCheck) { k.Refused = true }, "gpt", models.KeyIsRefused, models.Unauthenticated, time.Time{}},
+		"its owner is deactivated": {func(k *models.KeyCheck) { k.Owner.Active = false }, "gpt", models.KeyOwnerInactive, models.Unauthenticated, time.Time{}},
+		"held":                     {func(k *models.KeyCheck) { k.Held = true }, "gpt", models.KeyIsHeld, models.Forbidden, time.Time{}},
+		"its owner has no role":    {func(k *models.KeyCheck) { k.Owner.Permitted = false }, "gpt", models.KeyNotPermitted, models.Forbidden, time.Time{}},
+		"its owner left the team":  {func(k *models.KeyCheck) { k.Team.Member = false }, "gpt", models.KeyNotInTeam, models.Forbidden, time.Time{}},
+		"its budget is of nothing": {spent(models.KeyBudget{}), "gpt", models.KeyOverBudget, models.Limited, time.Time{}},
+		"its budget is used up":    {spent(models.KeyBudget{Until: &reset}), "gpt", models.KeyOverBudget, models.Limited, reset},
+		"two budgets are used up": {
+			spent(models.KeyBudget{Until: &reset}, models.KeyBudget{Until: new(checkedAt.Add(time.Minute))}), "gpt", models.KeyOverBudget, models.Limited, reset,
+		},
+		"one of two begins anew never": {spent(models.KeyBudget{Until: &reset}, models.KeyBudget{}), "", models.KeyOverBudget, models.Limited, time.Time{}},
+		"its budget begins anew now":   {spent(models.KeyBudget{Until: &checkedAt}), "gpt", models.KeyIsValid, "", time.Time{}},
+		"the model's budget is used up": {
+			spent(models.KeyBudget{ModelID: "gpt", Until: &reset}), "gpt", models.KeyOverBudget, models.Limited, reset,
+		},
+		"which took it off the key": {
+			func(k *models.KeyCheck) {
+				spent(models.KeyBudget{ModelID: "gpt", Until: &reset})(k)
+				k.Models = k.Models[1:]
+			}, "gpt", models.KeyOverBudget, models.Limited, reset,
+		},
+		"another model's budget is used up": {spent(models.KeyBudget{ModelID: "gpt"}), "llama", models.KeyIsValid, "", time.Time{}},
+		"another model is left":             {spent(models.KeyBudget{ModelID: "gpt"}), "", models.KeyIsValid, "", time.Time{}},
+		"no model is left": {
+			spent(models.KeyBudget{ModelID: "gpt", Until: &reset}, models.KeyBudget{ModelID: "llama"}), "", models.KeyOverBudget, models.Limited, reset,
+		},
 		"a model of its owner alone": {nil, "qwen", models.KeyNotForModel, models.Forbidden, time.Time{}},
 		"a model of nobody":          {nil, "none", models.KeyNotForModel, models.Forbidden, time.Time{}},
 		"no models":                  {func(k *models.KeyCheck) { k.Models = nil }, "", models.KeyIsHeld, models.Forbidden, time.Time{}},
@@ -82,7 +107,7 @@ func TestJudgeKey(t *testing.T) {
 		"the team may call it":     {func(k *models.KeyCheck) { k.Team.Models = []string{"x", "gpt"} }, "gpt", models.KeyIsValid, "", time.Time{}},
 		"the team may not call it": {func(k *models.KeyCheck) { k.Team.Models = []string{"x"} }, "gpt", models.KeyNotForTeam, models.Forbidden, time.Time{}},
 		"the team may call none":   {func(k *models.KeyCheck) { k.Team.Models = []string{"x"} }, "", models.KeyNotForTeam, models.Forbidden, time.Time{}},
-		"what is first is told":    {func(k *models.KeyCheck) { k.Revoked, k.Held, k.Overspent = true, true, true }, "none", models.KeyIsRevoked, models.Unauthenticated, time.Time{}},
+		"what is first is told":    {func(k *models.KeyCheck) { k.Revoked, k.Held, k.Spent = true, true, []models.KeyBudget{{}} }, "none", models.KeyIsRevoked, models.Unauthenticated, time.Time{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := good(tc.edit).Judge(tc.model, checkedAt)

@@ -34,9 +34,6 @@ type ModelBudget struct {
 // Unenforced are the terms to which nobody holds the key, in words for who asked for them.
 func (t KeyTerms) Unenforced() []string {
 	var out []string
-	if len(t.ModelMaxBudget) > 0 {
-		out = append(out, "modelMaxBudget is recorded, but not enforced: LiteLLM does so only with an Enterprise licence")
-	}
 	if len(t.Guardrails) > 0 {
 		out = append(out, "guardrails are recorded, but not enforced: LiteLLM does so only with an Enterprise licence")
 	}
@@ -57,6 +54,11 @@ type AskedKey struct {
 	Tags, Guardrails   Asked[[]string]
 	Permissions        Asked[map[string]bool]
 	Metadata           Asked[json.RawMessage] // an object
+}
+
+// Budgets reports whether it is about what may be spent.
+func (a AskedKey) Budgets() bool {
+	return a.MaxBudget.Named || a.SoftBudget.Named || a.BudgetDuration.Named || a.ModelMaxBudget.Named
 }
 
 // defaultKeyName is what a key is called that nobody gave a name.

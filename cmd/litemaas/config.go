@@ -38,6 +38,7 @@ type config struct {
 	Subscriptions subscriptionsConfig `mapstructure:"subscriptions"`
 	Keys          keysConfig          `mapstructure:"keys"`
 	Usage         usageConfig         `mapstructure:"usage"`
+	Budgets       budgetsConfig       `mapstructure:"budgets"`
 
 	values map[string]value // by key: what was read, and where
 }

@@ -185,6 +185,12 @@ var settings = []setting{
 		what: "How long single calls of models are kept at least; it goes by whole days. 0s: for ever. What they come to, each\nday, is kept for ever.",
 	},
 
+	{
+		key: "budgets.thresholds", def: "50,80,90,100", kind: percents,
+		what: "At which parts of a budget that has no thresholds of its own people are told, in percent. At 100 its subject is held,\nlisted or not. A list, or separated by commas.",
+	},
+	{key: "budgets.raise_needs_approval", def: "false", kind: boolean, what: "Whether an admin's raise of a budget waits until another admin approves it, as everybody else's does."},
+
 	{key: "audit.retention", def: "0s", kind: duration(0, 36500*day), what: "How long the audit log is kept at least; it goes by whole months. 0s: for ever."},
 
 	{key: "litellm.url", def: "http://localhost:4000", kind: httpURL, what: "LiteLLM, as this program reaches it.", aliases: []alias{{"LITELLM_API_URL", nil}}},

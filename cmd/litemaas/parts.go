@@ -88,7 +88,7 @@ func (p *parts) worker() worker.Worker {
 			Store: p.store, Proxy: p.proxy, Lag: p.config.Usage.CollectLag, Overlap: p.config.Usage.CollectOverlap,
 			Retention: p.config.Usage.Retention,
 		},
-		Budgets: &activities.Budgets{Store: p.store},
+		Budgets: &activities.Budgets{Store: p.store, House: p.config.Budgets.house()},
 		Schedules: &activities.Schedules{Store: p.store, Tell: func(ctx context.Context, s models.SyncSchedule) error {
 			return workflows.ApplySyncSchedule(ctx, p.temporal.ScheduleClient(), s)
 		}},

@@ -152,7 +152,7 @@ func (p *parts) api() (*api.Server, error) {
 	cfg.Verify, cfg.Usage = p.config.Verify, p.config.Usage.UsageConfig
 	cfg.Limits, cfg.Environment, cfg.LiteLLMPublicURL = p.config.Limits, p.config.Environment, p.config.LiteLLM.public()
 	cfg.TemporalUIURL, cfg.TemporalNamespace = p.config.Temporal.UIURL, p.config.Temporal.Namespace
-	cfg.OwnersResetSpend = p.config.Keys.OwnersResetSpend
+	cfg.OwnersResetSpend, cfg.RaiseNeedsApproval = p.config.Keys.OwnersResetSpend, p.config.Budgets.RaiseNeedsApproval
 	return &api.Server{
 		Store: p.store, Temporal: p.temporal, Schedules: p.temporal.ScheduleClient(), Auth: people, Sealer: p.sealer, Config: cfg, Counter: counter, UI: ui, Version: version(),
 	}, nil

@@ -27,8 +27,7 @@ const lockTouchedSQL = `
 	)
 	SELECT id FROM locked WHERE ends_at <= clock_timestamp()`
 
-// chargeSQL counts, and answers those whose subjects are refused from now on, or not any more, and
-// how many have to be judged. What was before a budget counts does not; only where some of it was
+// chargeSQL counts, and answers whether some budget has to be judged. What was before a budget counts does not; only where some of it was
 // before and some after is it added up one by one. What is said to be in the future is now.
 const chargeSQL = `
 	WITH touched AS MATERIALIZED (` + touchedSQL + `), counting AS MATERIALIZED (
@@ -43,24 +42,15 @@ const chargeSQL = `
 		UPDATE budgets b SET spent = b.spent + c.cost,
 		       due = b.due OR coalesce(b.spent + c.cost >= b.next_at, false) OR c.cost < 0 AND (b.held OR b.throttled OR b.hold_due_at IS NOT NULL)
 		FROM counting c WHERE b.id = c.id AND (c.cost <> 0 OR b.spent >= b.next_at AND NOT b.due)
-		RETURNING b.id, b.subject_type, b.subject_id, b.due,
-		          coalesce(b.spent >= b.hold_at, false) <> coalesce(c.spent >= b.hold_at, false) AS turned
+		RETURNING b.due
 	)
-	SELECT id, subject_type, subject_id, due, turned FROM charged WHERE due OR turned`
-
-// chargedRow is a budget of which something follows.
-type chargedRow struct {
-	ID          uuid.UUID
-	SubjectType models.BudgetSubject
-	SubjectID   uuid.UUID
-	Due, Turned bool
-}
+	SELECT EXISTS (SELECT FROM charged WHERE due)`
 
 // chargeBudgets counts the entries of a transaction against the budgets of their users, teams, keys,
 // models of keys and subscriptions: those in the temporary table usage_new, whose columns are
 // (id, at, user_id, team_id, api_key_id, subscription_id, model_id, cost). It rolls periods that are
-// over first, tells listeners of subjects that are refused from now on, and reports whether some
-// budget has to be judged.
+// over first, and reports whether some budget has to be judged. Listeners are told of subjects that
+// are refused from now on by a trigger.
 func (s *Store) chargeBudgets(ctx context.Context) (due bool, err error) {
 	var over []uuid.UUID
 	if err := s.scan(ctx, "budgets", &over, lockTouchedSQL); err != nil {
@@ -69,18 +59,7 @@ func (s *Store) chargeBudgets(ctx context.Context) (due bool, err error) {
 	if err := s.rollBudgets(ctx, over); err != nil {
 		return false, err
 	}
-	var rows []chargedRow
-	if err := s.scan(ctx, "budgets", &rows, chargeSQL); err != nil {
-		return false, err
-	}
-	turned := map[models.BudgetSubject][]uuid.UUID{}
-	for _, r := range rows {
-		due = due || r.Due
-		if r.Turned {
-			turned[r.SubjectType] = append(turned[r.SubjectType], r.SubjectID)
-		}
-	}
-	return due, s.tellOfBudgets(ctx, turned)
+	return due, s.scan(ctx, "budgets", &due, chargeSQL)
 }
 
 // rollBudgets begins the period that holds now for locked budgets whose last one is over, and keeps
@@ -150,25 +129,4 @@ func (s *Store) turnBudgets(ctx context.Context, turns []budgetTurn) error {
 		return nil
 	}
 	return s.named(ctx, "budgets", turnSQL, map[string]any{"turns": rowsOf(turns)})
-}
-
-// tellOfBudgets tells listeners that subjects may spend something, or may not any more: of the
-// keys of these, or of all, if they are very many.
-func (s *Store) tellOfBudgets(ctx context.Context, subjects map[models.BudgetSubject][]uuid.UUID) error {
-	if len(subjects[models.BudgetOfTeam]) > 0 {
-		return s.tell(ctx, NoticeAPIKeys, "")
-	}
-	for of, sql := range map[models.BudgetSubject]string{
-		models.BudgetOfUser:         "SELECT tell_keys('owner', ARRAY(SELECT DISTINCT id::text FROM unnest(CAST(? AS uuid[])) id))",
-		models.BudgetOfSubscription: "SELECT tell_keys('owner', ARRAY(SELECT DISTINCT user_id::text FROM subscriptions WHERE id = ANY (CAST(? AS uuid[]))))",
-		models.BudgetOfKey:          "SELECT tell_keys('key', ARRAY(SELECT hash FROM api_keys WHERE id = ANY (CAST(? AS uuid[]))))",
-		models.BudgetOfKeyModel:     "SELECT tell_keys('key', ARRAY(SELECT hash FROM api_keys WHERE id = ANY (CAST(? AS uuid[]))))",
-	} {
-		if ids := subjects[of]; len(ids) > 0 {
-			if err := s.exec(ctx, "notice", sql, uuidArray(ids)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
 }

@@ -72,7 +72,7 @@ func (s *Store) judgeBudgets(ctx context.Context, ids []uuid.UUID, house []model
 		if err := tx.scan(ctx, "clock", &now, "SELECT clock_timestamp()"); err != nil {
 			return err
 		}
-		p := judging{tx: tx, now: now, house: house, by: by, turned: map[models.BudgetSubject][]uuid.UUID{}}
+		p := judging{tx: tx, now: now, house: house, by: by}
 		for _, r := range rows {
 			if err := p.judge(ctx, r); err != nil {
 				return err
@@ -96,7 +96,6 @@ type judging struct {
 	rows   []judgedRow
 	news   []models.Announcement
 	events []models.Event
-	turned map[models.BudgetSubject][]uuid.UUID
 }
 
 // judgedRow is what is written of a judged budget.
@@ -138,9 +137,6 @@ func (p *judging) judge(ctx context.Context, r budgetRow) error {
 		p.audit(models.AuditBudgetRelease, b)
 	}
 	j.SoftTold, j.NextAt, j.HoldAt, j.Due = b.SoftTold || v.Soft, v.NextAt, v.HoldAt, false
-	if j.Rolled || !sameAmount(r.HoldAt, v.HoldAt) || j.Held || j.Released || r.Refused(p.now) != j.Refused(p.now) {
-		p.turned[b.SubjectType] = append(p.turned[b.SubjectType], b.SubjectID)
-	}
 	p.judged = append(p.judged, j)
 	p.rows = append(p.rows, judgedRow{
 		ID: b.ID, Reached: j.Reached, SoftTold: j.SoftTold, HoldDueAt: v.HoldDueAt, Held: v.Held, Throttled: v.Throttled,
@@ -222,9 +218,6 @@ func (p *judging) write(ctx context.Context) error {
 		       throttled boolean, next_at bigint, hold_at bigint, generation bigint)
 		WHERE b.id = j.id`, map[string]any{"rows": rowsOf(p.rows)})
 	if err != nil {
-		return err
-	}
-	if err := p.tx.tellOfBudgets(ctx, p.turned); err != nil {
 		return err
 	}
 	if err := p.tx.announce(ctx, p.news...); err != nil {

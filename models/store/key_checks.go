@@ -13,7 +13,9 @@ import (
 )
 
 // keyCheckSQL reads all that a key is judged by: itself and its models, its owner with his roles,
-// with all that those inherit, and his subscriptions that count, and its team.
+// with all that those inherit, and his subscriptions that count, its team, and the budgets that are
+// used up. The hold that a budget has set follows those, so it is not looked at: whoever may spend
+// again may do so at once. A budget of nothing begins anew with nothing.
 var keyCheckSQL = `
 	WITH RECURSIVE k AS (
 		SELECT * FROM api_keys WHERE hash = $1
@@ -23,8 +25,11 @@ var keyCheckSQL = `
 		SELECT i FROM held JOIN roles r ON r.id = held.id, jsonb_array_elements_text(r.inherits) i
 	)
 	SELECT k.id, k.name, k.prefix, k.holds - 'budget' <> '[]', k.observed_generation = 0 AND k.failed_generation = k.generation,
-	       coalesce(k.spend >= k.max_budget, false) OR jsonb_exists(k.holds, 'budget'),
-	       k.max_budget, k.budget_duration, k.tpm_limit, k.rpm_limit, k.max_parallel, k.model_tpm, k.model_rpm,
+	       (SELECT jsonb_agg(jsonb_build_object('model', coalesce(s.model_id, b.model_id), 'until', CASE WHEN b.hold_at > 0 THEN b.ends_at END) ORDER BY b.id)
+	        FROM budgets b LEFT JOIN subscriptions s ON s.id = b.subject_id AND b.subject_type = 'subscription'
+	        WHERE b.spent >= b.hold_at AND b.subject_id = ANY (ARRAY[k.id, k.user_id, k.team_id]
+	              || ARRAY(SELECT id FROM subscriptions WHERE user_id = k.user_id AND status IN ('active', 'suspended')))),
+	       k.max_budget, k.budget_duration, least(k.tpm_limit, k.throttle_tpm), least(k.rpm_limit, k.throttle_rpm), k.max_parallel, k.model_tpm, k.model_rpm,
 	       k.revoked_at IS NOT NULL OR k.deleted_at IS NOT NULL, k.revoked_why = '` + models.KeyEndExpired + `',
 	       coalesce(least(k.expires_at, k.retires_at), 'epoch'),
 	       ARRAY(SELECT model_id COLLATE "C" FROM api_key_models WHERE api_key_id = k.id ORDER BY 1),
@@ -44,7 +49,7 @@ func (s *Store) KeyCheck(ctx context.Context, hash [32]byte) (models.KeyCheck, e
 	k, owner, team := models.KeyCheck{}, models.KeyOwner{}, models.KeyTeam{}
 	var teamID *uuid.UUID
 	err := s.pool.QueryRow(ctx, keyCheckSQL, hex.EncodeToString(hash[:])).Scan(
-		&k.ID, &k.Name, &k.Prefix, &k.Held, &k.Refused, &k.Overspent,
+		&k.ID, &k.Name, &k.Prefix, &k.Held, &k.Refused, &k.Spent,
 		&k.Limits.MaxBudget, &k.Limits.BudgetDuration, &k.Limits.TPM, &k.Limits.RPM, &k.MaxParallel, &k.ModelTPM, &k.ModelRPM,
 		&k.Revoked, &k.Lapsed, &k.ExpiresAt, &k.Models,
 		&owner.ID, &owner.Username, &owner.Active, &owner.Roles, &owner.Permitted, &owner.Subscriptions,
@@ -59,6 +64,11 @@ func (s *Store) KeyCheck(ctx context.Context, hash [32]byte) (models.KeyCheck, e
 		p := &owner.Subscriptions[i]
 		if p.ResetAt = p.ResetAt.UTC(); p.ExpiresAt != nil {
 			*p.ExpiresAt = p.ExpiresAt.UTC()
+		}
+	}
+	for i := range k.Spent {
+		if until := k.Spent[i].Until; until != nil {
+			*until = until.UTC()
 		}
 	}
 	if len(k.ModelTPM) == 0 { // an empty map takes room for nothing

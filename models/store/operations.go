@@ -140,6 +140,10 @@ const proofSQL = `
 	SELECT CASE r.status WHEN 'completed' THEN 'succeeded' WHEN 'failed' THEN 'failed' ELSE 'running' END, r.failure
 	FROM (SELECT s.uuid WHERE o.subject_type = 'SYNC_RUN') run LEFT JOIN sync_runs r ON r.id = run.uuid
 	UNION ALL
+	SELECT CASE WHEN b.due OR b.observed_generation < b.generation THEN 'running' ELSE 'succeeded' END, ''
+	FROM budgets b WHERE o.subject_type = 'BUDGET' AND b.id = s.uuid
+	   OR o.subject_type = 'BUDGET_RAISE' AND b.id = (SELECT r.budget_id FROM budget_raises r WHERE r.id = s.uuid)
+	UNION ALL
 	SELECT 'running', '' FROM sync_proposals
 	WHERE o.subject_type = 'MODEL' AND id = s.uuid AND status = 'approved' AND applied_at IS NULL
 	UNION ALL
