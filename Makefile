@@ -86,7 +86,7 @@ conformance: ## Hold the client and the fake against a real LiteLLM (LITELLM_BAS
 	  END {printf "conformance: %d cases hold for the LiteLLM in memory, %d for the real one\n", fake, real; exit !(fake && real)}' $(BIN)/conformance.log
 
 .PHONY: journey
-journey: ## Walk with an API key through its life at a real LiteLLM (LITELLM_BASE_URL, LITELLM_MASTER_KEY)
+journey: ## Walk with an API key, and with usage, through a real LiteLLM (LITELLM_BASE_URL, LITELLM_MASTER_KEY)
 	@: $${LITELLM_BASE_URL:?set it to the address of a LiteLLM with a database} $${LITELLM_MASTER_KEY:?set it to its master key}
 	@$(TESTENV) go test -tags litellm ./test/litellm -count=1 -v
 
@@ -118,7 +118,7 @@ faults: ## Make API keys while all there is gets killed, by turns (CREATIONS=100
 
 .PHONY: bench
 bench: ## Measure, and write docs/benchmarks.md (beside a real LiteLLM: LITELLM_BASE_URL, LITELLM_MASTER_KEY)
-	@go run ./cmd/testenv -durable -- go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 30m -args -o $(CURDIR)/docs/benchmarks.md
+	@go run ./cmd/testenv -durable -- go test ./test/bench -run "^$$" -bench . -benchtime 1x -timeout 60m -args -o $(CURDIR)/docs/benchmarks.md
 
 .PHONY: clean
 clean: ## Remove what was built (not .dev, the data of `make dev`: see `litemaas dev --reset`)

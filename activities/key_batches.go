@@ -65,7 +65,7 @@ func (a *Keys) ApplyKeys(ctx context.Context, in ApplyKeysInput) (ApplyKeysResul
 		mu.Lock()
 		defer mu.Unlock()
 		if err == nil {
-			res.Seen = append(res.Seen, models.KeyProof{ID: k.ID, Generation: k.Generation, Spend: s.spend})
+			res.Seen = append(res.Seen, models.KeyProof{ID: k.ID, Generation: k.Generation})
 		} else {
 			res.Left = append(res.Left, k.ID)
 		}

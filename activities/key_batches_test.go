@@ -42,8 +42,8 @@ func TestApplyKeys(t *testing.T) {
 	require.Equal(t, []uuid.UUID{ids[7]}, second.Left)
 	require.Len(t, second.Seen, 39)
 	for _, proof := range second.Seen {
-		require.Equal(t, 2*models.Dollar, proof.Spend)
 		r.requireHeld(t, r.row(t, models.Key{ID: proof.ID}))
+		require.Equal(t, 2*models.Dollar, r.spent(t, proof.ID))
 	}
 	require.Len(t, r.proxy.Keys(), 40)
 

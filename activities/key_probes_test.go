@@ -91,7 +91,15 @@ func TestSuccessorInheritsTheSpend(t *testing.T) {
 	r.proxy.LoseNext("/key/generate", 1)
 	_, err = r.apply(t, activities.ApplyKeyInput{ID: heir.ID, New: true})
 	require.ErrorContains(t, err, "after the work was done")
-	res, err := r.apply(t, activities.ApplyKeyInput{ID: heir.ID, New: true})
+	_, err = r.apply(t, activities.ApplyKeyInput{ID: heir.ID, New: true})
 	require.NoError(t, err)
-	require.Equal(t, 7*models.Dollar, res.Spend)
+	require.Equal(t, 7*models.Dollar, r.spent(t, heir.ID))
+}
+
+// spent is what LiteLLM says that a key of its spent.
+func (r ring) spent(t *testing.T, id uuid.UUID) models.USD {
+	t.Helper()
+	seen, err := r.Proxy.Key(t.Context(), r.row(t, models.Key{ID: id}).Hash)
+	require.NoError(t, err)
+	return seen.Spend
 }

@@ -41,7 +41,6 @@ type ApplyKeyInput struct {
 // spent, and what had to be done; or why LiteLLM never will hold it.
 type ApplyKeyResult struct {
 	Generation int64
-	Spend      models.USD
 	Did        []models.KeyStep
 	Refused    string // in words; empty: LiteLLM was seen to hold the key
 }
@@ -59,7 +58,7 @@ func (a *Keys) ApplyKey(ctx context.Context, in ApplyKeyInput) (ApplyKeyResult, 
 	attempt := activity.GetInfo(ctx).Attempt
 	s := a.settling(k)
 	err = s.run(ctx, in.New && k.ObservedGeneration == 0 && attempt == 1)
-	res := ApplyKeyResult{Generation: k.Generation, Spend: s.spend, Did: s.did}
+	res := ApplyKeyResult{Generation: k.Generation, Did: s.did}
 	e, final := errors.AsType[*models.Error](err)
 	if final && (!e.Kind.Retryable() || errors.Is(e, errNotKept) && attempt >= applyAttempts) {
 		res.Refused, err = address.ReplaceAllString(e.Message, "[address]"), nil

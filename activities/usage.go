@@ -120,7 +120,7 @@ func (a *Usage) closeWindow(ctx context.Context, res *ReadUsageResult, seen []uu
 	res.Window.Read = len(seen)
 	w, err := a.Store.CloseUsageWindow(ctx, res.Window, seen)
 	if err == nil {
-		res.Window = w
+		res.Window.Extra, res.Window.CollectedAt = w.Extra, w.CollectedAt // the row counts what was ever missing
 	}
 	return err
 }

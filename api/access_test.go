@@ -139,6 +139,11 @@ var access = map[string]who{
 	"POST /api/v1/usage/events":         everybody, // who knows the secret, see TestPushUsage
 	"GET /api/v1/usage/realtime":        somebody,
 	"GET /api/v1/usage/realtime/stream": somebody,
+	"GET /api/v1/usage/metrics":         somebody,
+	"GET /api/v1/usage/summary":         somebody,
+	"GET /api/v1/usage/timeseries":      somebody,
+	"GET /api/v1/usage/top":             somebody,
+	"GET /api/v1/usage/dashboard":       somebody,
 
 	"POST /api/v1/api-keys/:id/rotate":            subscribers,
 	"POST /api/v1/api-keys/:id/rotate/retire":     subscribers,

@@ -57,6 +57,7 @@ func (s *Server) router() *router {
 	s.budgetRoutes(r)
 	route(r, may("admin:api_keys").post("/api/v1/api-keys/validate", "validateKey", "See what an API key is good for"), s.validateKey)
 	s.usagePushRoutes(r)
+	s.usageReadRoutes(r)
 	s.extAuthz(r)
 	r.document()
 	return r
@@ -70,7 +71,7 @@ func (s *Server) counter() ratelimit.Counter {
 }
 
 // routes is the index of the API, with peopleRoutes, subscriptionRoutes, keyRoutes, keyLifeRoutes,
-// usagePushRoutes and budgetRoutes: every route, and who may call it.
+// usagePushRoutes, usageReadRoutes and budgetRoutes: every route, and who may call it.
 func (s *Server) routes(r *router, m *meter) {
 	route(r, public.get("/api/v1", "root", "Say what this is"), s.root)
 	route(r, public.limited(free).get("/api/v1/config", "getConfig", "Read what the web UI has to know"), s.getConfig)

@@ -222,12 +222,13 @@ func TestExtAuthzLimits(t *testing.T) {
 	l.exec(t, "UPDATE subscriptions SET used_requests = 10")
 	refused("gpt-4o", "quota_exceeded", 3500, 3600)
 	l.exec(t, "UPDATE subscriptions SET used_requests = 0")
-	l.exec(t, "UPDATE api_keys SET max_budget = 5, spend = 5")
+	l.exec(t, "UPDATE budgets SET spent = 5, hold_at = 5 WHERE subject_type = 'key'")
 	refused("gpt-4o", "budget_exceeded", 60, 60)
+	l.exec(t, "UPDATE budgets SET spent = 0 WHERE subject_type = 'key'")
 
 	counted := func(twice string, args ...any) {
 		t.Helper()
-		l.exec(t, "UPDATE api_keys SET max_budget = NULL, rpm_limit = NULL, model_rpm = '{}', team_id = NULL")
+		l.exec(t, "UPDATE api_keys SET rpm_limit = NULL, model_rpm = '{}', team_id = NULL")
 		l.exec(t, twice, args...)
 		for range 2 {
 			l.ask(t, http.MethodPost, "/", l.sk, `{"model": "gpt-4o"}`).is(http.StatusOK)

@@ -1,7 +1,7 @@
 -- The usage ledger. usage_events has one entry per call of a model, and never an update: what turns
 -- out otherwise is one more entry, of the difference. Entries are in partitions by day, of which
--- old ones are dropped; usage_hours and usage_days keep the sums, written in the transaction of
--- the entries. Amounts are billionths of a dollar, buckets and days are UTC. Whoever is not known
+-- old ones are dropped; usage_hours, usage_days and usage_totals keep the sums, written in the transaction
+-- of the entries. Amounts are billionths of a dollar, buckets and days are UTC. Whoever is not known
 -- is 00000000-0000-0000-0000-000000000000, as in LiteMaaS.
 
 -- +goose Up
@@ -88,6 +88,20 @@ CREATE INDEX usage_days_of_model ON usage_days (bucket, model_id);
 -- it, each time writes all its indexes.
 ALTER TABLE subscriptions SET (fillfactor = 50);
 
+-- The same for everybody together.
+CREATE TABLE usage_totals (
+    bucket            timestamptz NOT NULL, -- an hour
+    model_id          text        NOT NULL,
+    provider          text        NOT NULL,
+    requests          bigint      NOT NULL,
+    failed            bigint      NOT NULL,
+    prompt_tokens     bigint      NOT NULL,
+    completion_tokens bigint      NOT NULL,
+    cost              bigint      NOT NULL,
+    latency_ms        bigint      NOT NULL,
+    PRIMARY KEY (bucket, model_id, provider)
+) WITH (fillfactor = 80);
+
 -- What was recorded in the last hour, a row for each transaction, for those who count the last
 -- minutes in memory. It may be lost with a crash.
 CREATE UNLOGGED TABLE usage_recent (
@@ -141,6 +155,7 @@ DROP FUNCTION keep_prices;
 DROP TABLE model_prices;
 DROP TABLE usage_windows;
 DROP TABLE usage_recent;
+DROP TABLE usage_totals;
 DROP TABLE usage_days;
 DROP TABLE usage_hours;
 DROP TABLE usage_events;

@@ -28,7 +28,6 @@ func usageWorld(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env := environment(t)
 	env.RegisterWorkflow(workflows.CollectUsage)
 	env.RegisterWorkflow(workflows.BackfillUsage)
-	env.RegisterWorkflow(workflows.EnforceBudgets)
 	return env
 }
 

@@ -65,7 +65,7 @@ func recordKey(ctx workflow.Context, id uuid.UUID, applied activities.ApplyKeyRe
 		})
 	}
 	return local(ctx, "Record that LiteLLM was seen to hold the key", keys.ObserveKey, models.KeyProof{
-		ID: id, Generation: applied.Generation, Spend: applied.Spend,
+		ID: id, Generation: applied.Generation,
 	})
 }
 

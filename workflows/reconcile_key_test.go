@@ -26,11 +26,11 @@ func TestReconcileKeyLooksAgain(t *testing.T) {
 			id := uuid.New()
 			for g := range int64(2) {
 				env.OnActivity(keys.ApplyKey, mock.Anything, activities.ApplyKeyInput{ID: id, New: g == 0}).
-					Return(activities.ApplyKeyResult{Generation: g + 1, Spend: models.USD(g) * models.Dollar}, nil).Once().After(time.Second)
+					Return(activities.ApplyKeyResult{Generation: g + 1}, nil).Once().After(time.Second)
 			}
 			env.OnActivity(keys.ObserveKey, mock.Anything, models.KeyProof{ID: id, Generation: 1}).
 				Return(activities.KeyVerdict{Status: models.KeyActive, Current: nudge}, nil).Once()
-			env.OnActivity(keys.ObserveKey, mock.Anything, models.KeyProof{ID: id, Generation: 2, Spend: models.Dollar}).
+			env.OnActivity(keys.ObserveKey, mock.Anything, models.KeyProof{ID: id, Generation: 2}).
 				Return(activities.KeyVerdict{Status: models.KeyRevoked, Current: true}, nil).Once()
 			if nudge {
 				env.RegisterDelayedCallback(func() { env.SignalWorkflow(workflows.RowChanged, nil) }, 500*time.Millisecond)

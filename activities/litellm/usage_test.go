@@ -3,6 +3,7 @@ package litellm_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,7 +61,8 @@ func TestPushedAndLoggedAreTheSame(t *testing.T) {
 	require.Len(t, pushed, 17)
 	hits := 0
 	for _, p := range pushed {
-		e, ok := logged[models.UsageEvent{RequestID: p.ID, CallID: p.CallID}.ID()]
+		at := time.UnixMicro(int64(math.Round(p.StartTime * 1e6))).Truncate(time.Millisecond) // as the ledger has it
+		e, ok := logged[models.UsageEvent{RequestID: p.ID, CallID: p.CallID, At: at}.ID()]
 		require.True(t, ok, p.ID)
 		require.Equal(t, p.Status == "failure", e.Failed == 1)
 		require.Equal(t, models.CalledModel(p.Group, p.Model, p.Status == "failure"), e.Model)

@@ -389,13 +389,3 @@ func TestExampleFile(t *testing.T) {
 		require.Equal(t, s.def != "", got.configured(s.key), s.key)
 	}
 }
-
-// A length of time is told without zeros at its end.
-func TestBrief(t *testing.T) {
-	for want, d := range map[string]time.Duration{
-		"0s": 0, "1s": time.Second, "40s": 40 * time.Second, "1m": time.Minute, "30m": 30 * time.Minute,
-		"1h0m5s": time.Hour + 5*time.Second, "10h": 10 * time.Hour, "1h40m": 100 * time.Minute,
-	} {
-		require.Equal(t, want, brief(d))
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -132,4 +133,14 @@ func (s *shared) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// A length of time is told without zeros at its end.
+func TestBrief(t *testing.T) {
+	for want, d := range map[string]time.Duration{
+		"0s": 0, "1s": time.Second, "40s": 40 * time.Second, "1m": time.Minute, "30m": 30 * time.Minute,
+		"1h0m5s": time.Hour + 5*time.Second, "10h": 10 * time.Hour, "1h40m": 100 * time.Minute,
+	} {
+		require.Equal(t, want, brief(d))
+	}
 }

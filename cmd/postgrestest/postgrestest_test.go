@@ -35,9 +35,8 @@ func TestKilledServerKeepsWhatWasCommitted(t *testing.T) {
 	require.NoError(t, err)
 
 	s.Kill()
-	require.Error(t, tx.Commit())
-	require.Error(t, db.PingContext(t.Context()))
 	s.Restart(t)
+	require.Error(t, tx.Commit())
 	var sum int
 	require.NoError(t, db.QueryRowContext(t.Context(), "SELECT sum(n) FROM memory").Scan(&sum))
 	require.Equal(t, 1, sum)

@@ -39,7 +39,8 @@ func thisMonth(used []models.Usage, now time.Time) []usageRow {
 }
 
 // countSQL counts a batch in one statement, in the order of ids, so that batches at once do not
-// wait for each other in a circle. A month that is over ends here, too. It answers those whose
+// wait for each other in a circle. A month that is over ends here, too; a correction of what was used
+// before an admin counted from zero takes nothing off that. It answers those whose
 // quota is used up now, and those that are held for one that is not.
 const countSQL = `
 	WITH locked AS (
@@ -49,8 +50,8 @@ const countSQL = `
 		ORDER BY s.id FOR NO KEY UPDATE OF s
 	), counted AS (
 		UPDATE subscriptions s SET reset_at = greatest(s.reset_at, @reset),
-		       used_requests = CASE WHEN s.reset_at < @reset THEN 0 ELSE s.used_requests END + l.requests,
-		       used_tokens = CASE WHEN s.reset_at < @reset THEN 0 ELSE s.used_tokens END + l.tokens
+		       used_requests = greatest(0, CASE WHEN s.reset_at < @reset THEN 0 ELSE s.used_requests END + l.requests),
+		       used_tokens = greatest(0, CASE WHEN s.reset_at < @reset THEN 0 ELSE s.used_tokens END + l.tokens)
 		FROM locked l WHERE s.id = l.id
 		RETURNING s.id, s.status, s.holds, coalesce(` + exceeded + `, false) AS over
 	)

@@ -22,18 +22,21 @@ const usageLock = "usage"
 const usageSlack = time.Hour
 
 // usageTables are what a transaction writes that adds to the ledger: what it was told, the same
-// with whose it is and what it cost, and the entries to be. Plans are made for the rows that are
-// there, and not kept from when there were few.
+// with whose it is and what it cost, and the entries to be. They are the connection's, and made before
+// the transaction: it would keep a lock on the ledger while it waits for usageLock, and who makes a
+// partition meanwhile needs both.
 const usageTables = `
-	SET LOCAL jit = off;
-	SET LOCAL plan_cache_mode = force_custom_plan;
-	SET LOCAL client_min_messages = warning;
 	CREATE TEMPORARY TABLE IF NOT EXISTS usage_incoming (
 		id uuid, at timestamptz, request_id text, call_id text, key_hash text, user_id uuid, team_id uuid, model_id text, provider text,
 		requests int, failed int, prompt_tokens bigint, completion_tokens bigint, cost bigint, latency_ms bigint
 	) ON COMMIT DELETE ROWS;
 	CREATE TEMPORARY TABLE IF NOT EXISTS usage_told (LIKE usage_events) ON COMMIT DELETE ROWS;
 	CREATE TEMPORARY TABLE IF NOT EXISTS usage_new (LIKE usage_events) ON COMMIT DELETE ROWS`
+
+// usagePlans has plans made for the rows that are there, and not kept from when there were few.
+const usagePlans = `
+	SET LOCAL jit = off;
+	SET LOCAL plan_cache_mode = force_custom_plan`
 
 // usageIncoming are the columns of usage_incoming, as incomingRow has them.
 var usageIncoming = []string{
@@ -59,7 +62,7 @@ func (s *Store) RecordEvents(ctx context.Context, events []models.UsageEvent, fr
 	var done models.Recorded
 	err := s.inLoadingTx(ctx, func(tx *Store, load loader) error {
 		done = models.Recorded{}
-		if err := tx.exec(ctx, "usage", usageTables); err != nil {
+		if err := tx.exec(ctx, "usage", usagePlans); err != nil {
 			return err
 		}
 		if err := load(ctx, "usage_incoming", usageIncoming, rows); err != nil {
@@ -171,7 +174,8 @@ func daysOf(events []models.UsageEvent) []time.Time {
 // loader puts rows into a table.
 type loader func(ctx context.Context, table string, columns []string, rows [][]any) error
 
-// inLoadingTx is InTx with a loader, which is part of the transaction; GORM knows no COPY.
+// inLoadingTx is InTx with usageTables and a loader, which is part of the transaction; GORM knows no
+// COPY.
 func (s *Store) inLoadingTx(ctx context.Context, fn func(tx *Store, load loader) error) error {
 	if s.pool == nil {
 		return models.Errorf(models.Internal, "usage: it cannot be part of another transaction")
@@ -189,7 +193,11 @@ func (s *Store) inLoadingTx(ctx context.Context, fn func(tx *Store, load loader)
 				return err
 			}))
 		}
-		return (&Store{db: db, pool: s.pool}).InTx(ctx, func(tx *Store) error { return fn(tx, load) })
+		on := &Store{db: db, pool: s.pool}
+		if err := on.exec(ctx, "usage", usageTables); err != nil {
+			return err
+		}
+		return on.InTx(ctx, func(tx *Store) error { return fn(tx, load) })
 	})
 	if !began {
 		return kinded("connection", err)

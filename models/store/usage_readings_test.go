@@ -102,7 +102,7 @@ func TestRecentUsageAfter(t *testing.T) {
 	sums, place, err = m.s.RecentUsageAfter(t.Context(), place, since)
 	require.NoError(t, err)
 	require.Len(t, sums, 1)
-	require.EqualValues(t, []int64{0, -6}, []int64{sums[0].Requests, sums[0].Prompt})
+	require.Equal(t, []int64{0, -6}, []int64{sums[0].Requests, sums[0].Prompt})
 	sums, again, err := m.s.RecentUsageAfter(t.Context(), place, since)
 	require.NoError(t, err)
 	require.Empty(t, sums)

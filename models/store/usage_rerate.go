@@ -74,8 +74,8 @@ func (s *Store) RerateUsage(ctx context.Context, r models.Rerate, by models.Acto
 
 // rerateStep is one transaction of it.
 func (s *Store) rerateStep(ctx context.Context, r models.Rerate, by models.Actor) (changed []models.Rerated, due bool, err error) {
-	err = s.InTx(ctx, func(tx *Store) error {
-		if err := tx.exec(ctx, "usage", usageTables); err != nil {
+	err = s.inLoadingTx(ctx, func(tx *Store, _ loader) error {
+		if err := tx.exec(ctx, "usage", usagePlans); err != nil {
 			return err
 		}
 		if !r.DryRun {

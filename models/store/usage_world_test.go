@@ -72,13 +72,16 @@ func (m meter) sum(column, where string, args ...any) int {
 // summed requires the sums to be those of the entries.
 func (m meter) summed() {
 	m.t.Helper()
-	for _, unit := range []string{"hour", "day"} {
-		const columns = "bucket, user_id, team_id, api_key_id, model_id, provider, requests, failed, prompt_tokens, completion_tokens, cost, latency_ms"
-		raw := fmt.Sprintf(`SELECT date_trunc('%s', at, 'UTC') AS bucket, user_id, team_id, api_key_id, model_id, provider, sum(requests), sum(failed),
-			sum(prompt_tokens), sum(completion_tokens), sum(cost), sum(latency_ms) FROM usage_events GROUP BY 1, 2, 3, 4, 5, 6`, unit)
-		kept := fmt.Sprintf("SELECT %s FROM usage_%ss", columns, unit)
+	const sums = "sum(requests) AS requests, sum(failed) AS failed, sum(prompt_tokens) AS prompt_tokens, sum(completion_tokens) AS completion_tokens, sum(cost) AS cost, sum(latency_ms) AS latency_ms"
+	for table, group := range map[string]struct{ unit, columns string }{
+		"usage_hours":  {"hour", "user_id, team_id, api_key_id, model_id, provider"},
+		"usage_days":   {"day", "user_id, team_id, api_key_id, model_id, provider"},
+		"usage_totals": {"hour", "model_id, provider"},
+	} {
+		raw := fmt.Sprintf("SELECT date_trunc('%s', at, 'UTC') AS bucket, %s, %s FROM usage_events GROUP BY 1, %s", group.unit, group.columns, sums, group.columns)
+		kept := fmt.Sprintf("SELECT bucket, %s, requests, failed, prompt_tokens, completion_tokens, cost, latency_ms FROM %s", group.columns, table)
 		for _, query := range []string{raw + " EXCEPT ALL " + kept, kept + " EXCEPT ALL " + raw} {
-			require.Zero(m.t, counted(m.t, m.db, "SELECT count(*) FROM ("+query+") x"), "the sums of %ss", unit)
+			require.Zero(m.t, counted(m.t, m.db, "SELECT count(*) FROM ("+query+") x"), table)
 		}
 	}
 }

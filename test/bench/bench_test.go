@@ -22,6 +22,7 @@ import (
 var (
 	out   = flag.String("o", "", "the file to write; standard output if empty")
 	quick = flag.Bool("quick", false, "leave out the sizes that take minutes")
+	calls = flag.Int("calls", 10_000_000, "how many calls are in the ledger whose reads are measured")
 )
 
 // BenchmarkAll writes the page. It measures by itself: run it with -benchtime 1x.
@@ -30,9 +31,10 @@ func BenchmarkAll(b *testing.B) {
 	var page strings.Builder
 	head(b, &page)
 	sizes, audited, subscribed := []int{100, 1_000, 10_000, 100_000}, 1_000_000, []int{1_000, 1_000_000}
-	listed, keys, purses := []int{10_000, 1_000_000}, 1_000_000, 100_000
+	listed, keys, purses, recorded := []int{10_000, 1_000_000}, 1_000_000, 100_000, *calls
 	if *quick {
 		sizes, audited, subscribed, listed, keys, purses = sizes[:3], 10_000, subscribed[:1], listed[:1], 10_000, 10_000
+		recorded = min(recorded, 100_000)
 	}
 	benchSyncs(b, &page, sizes)
 	benchReads(b, &page, []int{100, 10_000})
@@ -45,6 +47,7 @@ func BenchmarkAll(b *testing.B) {
 	benchUsage(b, &page)
 	benchUsagePush(b, &page)
 	benchBudgets(b, &page, purses)
+	benchUsageReads(b, &page, recorded)
 	if *out == "" {
 		_, err := io.WriteString(os.Stdout, page.String())
 		require.NoError(b, err)

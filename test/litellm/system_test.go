@@ -41,24 +41,28 @@ type system struct {
 	secrets []string // that the program may tell nobody
 }
 
-func start(t *testing.T) *system {
+// start starts it, with settings beside the usual ones.
+func start(t *testing.T, settings ...string) *system {
 	t.Helper()
 	s := &system{
 		litellm: strings.TrimSuffix(variable(t, "LITELLM_BASE_URL"), "/"), masterKey: variable(t, "LITELLM_MASTER_KEY"),
 		username: "ada-" + uuid.NewString() + "@example.com",
 	}
 	s.secrets = []string{s.masterKey, adminKey, gatewaySecret}
+	if secret := os.Getenv(usageSecret); secret != "" {
+		s.secrets = append(s.secrets, secret)
+	}
 	binary := filepath.Join(t.TempDir(), "litemaas")
 	out, err := exec.Command("go", "build", "-o", binary, "github.com/litemaas/litemaas/cmd/litemaas").CombinedOutput()
 	require.NoError(t, err, string(out))
 	keyset, err := exec.Command(binary, "keyset", "new").Output()
 	require.NoError(t, err)
 	temporal := temporaltest.Config(t)
-	s.url = s.serve(t, binary,
+	s.url = s.serve(t, binary, append(settings,
 		"DATABASE_URL="+storetest.URL(t), "TEMPORAL_ADDRESS="+temporal.Address, "TEMPORAL_NAMESPACE="+temporal.Namespace,
 		"LITELLM_API_URL="+s.litellm, "LITELLM_API_KEY="+s.masterKey, "LITELLM_AUTO_SYNC=false", "DEFAULT_USER_RPM_LIMIT=1000",
 		"NODE_ENV=development", "AUTH_PROVIDER=mock", "ADMIN_API_KEYS="+adminKey, "LITEMAAS_SECRETS_KEYSET="+string(bytes.TrimSpace(keyset)),
-		"LITEMAAS_VERIFY_EXT_AUTHZ=true", "LITEMAAS_VERIFY_SECRET="+gatewaySecret, "LOG_LEVEL=debug")
+		"LITEMAAS_VERIFY_EXT_AUTHZ=true", "LITEMAAS_VERIFY_SECRET="+gatewaySecret, "LOG_LEVEL=debug")...)
 	return s
 }
 
@@ -76,7 +80,7 @@ var listens = regexp.MustCompile(`msg="the API listens" address=(\S+)`)
 // secret.
 func (s *system) serve(t *testing.T, binary string, settings ...string) string {
 	t.Helper()
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0")
+	cmd := exec.Command(binary, "serve", "--listen", listenAt(t))
 	cmd.Env, cmd.Dir = append(os.Environ(), settings...), t.TempDir()
 	said, err := cmd.StderrPipe()
 	require.NoError(t, err)
