@@ -72,10 +72,12 @@ func giveKeys(b *testing.B, address string) {
 		"SET session_replication_role = replica",
 		fmt.Sprintf(`
 			INSERT INTO api_keys (id, user_id, name, alias, hash, prefix, sealed, observed_generation, max_budget, budget_duration, tpm_limit, rpm_limit,
-			                      spend, tags, metadata, created_by, last_used_at, created_at)
+			                      tags, metadata, created_by, last_used_at, created_at)
 			SELECT id, user_id, 'key ' || n, 'key_' || id, encode(sha256(id::text::bytea), 'hex'), 'sk-benc', '', 1, 100000000000, '30d', 100000, 1000,
-			       12345678900, '["bench"]', '{"project": "bench"}', user_id::text, now(), now() - n * interval '1 hour'
+			       '["bench"]', '{"project": "bench"}', user_id::text, now(), now() - n * interval '1 hour'
 			FROM (SELECT gen_random_uuid() AS id, u.id AS user_id, n FROM users u, generate_series(1, %d) n WHERE u.is_active) k`, keysEach),
+		`INSERT INTO budgets (subject_type, subject_id, amount, period, spent, ends_at)
+			SELECT 'key', id, max_budget, budget_duration, 12345678900, now() + interval '1 month' FROM api_keys`,
 		`INSERT INTO api_key_models (api_key_id, model_id)
 			SELECT k.id, m.id FROM api_keys k, (SELECT id FROM models WHERE availability = 'available' ORDER BY id LIMIT 2) m`,
 		"VACUUM ANALYZE",
@@ -132,7 +134,7 @@ type bareKeyModel struct {
 
 const bareKeysSQL = `SELECT (SELECT count(*) FROM api_keys WHERE user_id = $1 AND deleted_at IS NULL),
 	k.id::text, k.name, k.alias, k.prefix, k.subscription_id::text, k.team_id::text, k.failure, k.generation, k.observed_generation, k.holds,
-	k.last_used_at, k.created_at, k.updated_at, k.expires_at, k.revoked_at, k.max_budget, k.spend, k.budget_duration, k.soft_budget,
+	k.last_used_at, k.created_at, k.updated_at, k.expires_at, k.revoked_at, k.max_budget, (SELECT b.spent FROM budgets b WHERE b.subject_id = k.id AND b.subject_type = 'key'), k.budget_duration, k.soft_budget,
 	k.tpm_limit, k.rpm_limit, k.max_parallel, k.model_max_budget, k.model_rpm, k.model_tpm, k.tags, k.metadata,
 	l.ids, l.providers, l.contexts, l.embeddings, l.converts
 	FROM api_keys k CROSS JOIN LATERAL (
