@@ -81,3 +81,27 @@ func TestReconcileKeyWaitsForLiteLLM(t *testing.T) {
 	require.Equal(t, 10, attempts, "the test environment gives up after 10")
 	require.Greater(t, env.Now().Sub(start), 2*time.Minute)
 }
+
+// What was wished for while LiteLLM was away for more than an hour is carried out when it is back. The
+// tries are few, as the test environment gives up after 10.
+func TestReconcileKeyOutlastsAnOutage(t *testing.T) {
+	env := environment(t)
+	id, start, attempts := uuid.New(), env.Now(), 0
+	env.OnActivity(keys.ApplyKey, mock.Anything, activities.ApplyKeyInput{ID: id, New: true}).Return(func(context.Context, activities.ApplyKeyInput) (activities.ApplyKeyResult, error) {
+		if attempts++; attempts < 8 {
+			return activities.ApplyKeyResult{}, temporal.NewApplicationErrorWithOptions("LiteLLM does not answer", string(models.Unavailable),
+				temporal.ApplicationErrorOptions{NextRetryDelay: 10 * time.Minute})
+		}
+		return activities.ApplyKeyResult{Generation: 1}, nil
+	})
+	env.OnActivity(keys.ObserveKey, mock.Anything, models.KeyProof{ID: id, Generation: 1}).
+		Return(activities.KeyVerdict{Status: models.KeyActive, Current: true}, nil).Once()
+
+	env.ExecuteWorkflow(workflows.ReconcileKey, workflows.ReconcileKeyInput{KeyID: id, New: true})
+
+	require.NoError(t, env.GetWorkflowError())
+	var res workflows.ReconcileKeyResult
+	require.NoError(t, env.GetWorkflowResult(&res))
+	require.Equal(t, models.KeyActive, res.Status)
+	require.GreaterOrEqual(t, env.Now().Sub(start), time.Hour)
+}
