@@ -132,11 +132,11 @@ ALTER TABLE cascades ADD CONSTRAINT cascades_cause_check CHECK (cause IN (
 
 -- carry_budget makes the budget of a subject, or gives it another amount or period. What changes
 -- has to be judged; the new one of a subject of which nothing was spent has not, unless it may
--- spend nothing.
+-- spend nothing. All that a new subject spends counts, whatever LiteLLM's clock says of its first call.
 -- +goose StatementBegin
-CREATE FUNCTION carry_budget(of text, subject uuid, llm text, amount_now bigint, soft_now bigint, period_now text) RETURNS void LANGUAGE sql AS $$
-    INSERT INTO budgets (subject_type, subject_id, model_id, amount, soft_amount, period, hold_at, ends_at, due)
-    VALUES (of, subject, llm, amount_now, soft_now, period_now, amount_now, CASE WHEN period_now <> '' THEN now() END, coalesce(amount_now = 0, false))
+CREATE FUNCTION carry_budget(of text, subject uuid, llm text, amount_now bigint, soft_now bigint, period_now text, since timestamptz) RETURNS void LANGUAGE sql AS $$
+    INSERT INTO budgets (subject_type, subject_id, model_id, amount, soft_amount, period, hold_at, ends_at, counts_from, due)
+    VALUES (of, subject, llm, amount_now, soft_now, period_now, amount_now, CASE WHEN period_now <> '' THEN now() END, since, coalesce(amount_now = 0, false))
     ON CONFLICT (subject_id, subject_type, model_id) DO UPDATE
     SET amount = EXCLUDED.amount, soft_amount = CASE of WHEN 'key' THEN soft_now ELSE budgets.soft_amount END, period = EXCLUDED.period,
         due = true, updated_at = now()
@@ -148,7 +148,7 @@ $$;
 -- +goose StatementBegin
 CREATE FUNCTION carry_budget_of_owner() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM carry_budget(TG_ARGV[0], NEW.id, '', NEW.max_budget, NULL, NEW.budget_duration);
+    PERFORM carry_budget(TG_ARGV[0], NEW.id, '', NEW.max_budget, NULL, NEW.budget_duration, 'epoch');
     RETURN NULL;
 END $$;
 -- +goose StatementEnd
@@ -162,8 +162,9 @@ CREATE TRIGGER carry_changed_budget AFTER UPDATE OF max_budget, budget_duration 
 -- +goose StatementBegin
 CREATE FUNCTION carry_budget_of_key() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM carry_budget('key', NEW.id, '', NEW.max_budget, NEW.soft_budget, NEW.budget_duration);
-    PERFORM carry_budget('key_model', NEW.id, llm, round((b ->> 'budgetLimit')::numeric * 1000000000)::bigint, NULL, coalesce(b ->> 'timePeriod', ''))
+    PERFORM carry_budget('key', NEW.id, '', NEW.max_budget, NEW.soft_budget, NEW.budget_duration, 'epoch');
+    PERFORM carry_budget('key_model', NEW.id, llm, round((b ->> 'budgetLimit')::numeric * 1000000000)::bigint, NULL, coalesce(b ->> 'timePeriod', ''),
+            CASE TG_OP WHEN 'INSERT' THEN 'epoch' ELSE now() END)
         FROM jsonb_each(NEW.model_max_budget) e (llm, b);
     UPDATE budgets SET amount = NULL, due = true, updated_at = now()
     WHERE subject_id = NEW.id AND subject_type = 'key_model' AND amount IS NOT NULL AND NOT jsonb_exists(NEW.model_max_budget, model_id);
@@ -178,7 +179,7 @@ CREATE TRIGGER carry_changed_budget AFTER UPDATE OF max_budget, budget_duration,
 -- +goose StatementBegin
 CREATE FUNCTION carry_budget_of_subscription() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM carry_budget('subscription', NEW.id, '', NULL, NULL, '');
+    PERFORM carry_budget('subscription', NEW.id, '', NULL, NULL, '', 'epoch');
     RETURN NULL;
 END $$;
 -- +goose StatementEnd

@@ -154,12 +154,13 @@ func TestChargeBudgets(t *testing.T) {
 		}
 		return e
 	}
+	w.exec("UPDATE budgets SET counts_from = now() WHERE counts_from = 'epoch'") // as after a reset: what a new subject spends counts, whenever it was
 	now := time.Now()
 	due, err := w.s.Charge(t.Context(), all(1, "open", now), all(10, "closed", now), all(100, "open", now.Add(-time.Hour)), all(1000, "open", now.Add(time.Hour)),
 		store.Spending{At: now, ModelID: "open", Cost: 7})
 	require.NoError(t, err)
 	require.True(t, due)
-	require.Equal(t, "key=1011 key_modelopen=1001 subscription=1001 team=1011 user=1011", spent(), "what was before they began does not count, what is in the future is now")
+	require.Equal(t, "key=1011 key_modelopen=1001 subscription=1001 team=1011 user=1011", spent(), "what was before they began to count does not, what is in the future is now")
 	due, err = w.s.Charge(t.Context(), all(5, "open", now.Add(-time.Hour)))
 	require.NoError(t, err)
 	require.False(t, due, "nothing counts")

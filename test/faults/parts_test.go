@@ -36,7 +36,7 @@ type part struct {
 	kills int
 }
 
-func startMortal(t *testing.T) *mortal {
+func startMortal(t *testing.T, settings ...string) *mortal {
 	t.Helper()
 	postgres := postgrestest.Start(t, freePort(t))
 	llm := &liteLLM{proxy: newProxy(t), address: local(freePort(t))}
@@ -45,6 +45,7 @@ func startMortal(t *testing.T) *mortal {
 	t.Cleanup(llm.kill)
 	api := local(freePort(t))
 	m := &mortal{system: assemble(t, postgres.URL, llm.proxy, "http://"+llm.address), url: "http://" + api}
+	m.settings = append(m.settings, settings...)
 	m.sealer = sealer{m.keyset(t)}
 	migrate := exec.Command(m.binary, "migrate")
 	migrate.Env, migrate.Dir = m.settings, t.TempDir()
