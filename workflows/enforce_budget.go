@@ -162,11 +162,13 @@ func leftDetails(left activities.BudgetLeftResult) string {
 	return text + "."
 }
 
+// budgetDetails says how a budget stands. The Temporal UI takes dollar signs for the bounds of a formula.
 func budgetDetails(s activities.BudgetState, more string) string {
-	spent := fmt.Sprintf("spent $%s", s.Spent)
+	spent := fmt.Sprintf("spent %s", s.Spent)
 	if s.Limit != nil {
-		spent += fmt.Sprintf(" of $%s", *s.Limit)
+		spent += fmt.Sprintf(" of %s", *s.Limit)
 	}
+	spent += " USD"
 	until := "until the budget is raised"
 	if s.EndsAt != nil {
 		until = "until " + clockTime(*s.EndsAt)

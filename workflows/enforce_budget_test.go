@@ -101,7 +101,7 @@ func TestEnforceBudgetUntilTheReset(t *testing.T) {
 	env.RegisterDelayedCallback(func() {
 		require.Equal(t, []bool{true}, p.runs)
 		require.Equal(t, p.Generation, p.ObservedGeneration)
-		require.Contains(t, details(t, env), "**Blocked until 2026-03-06T00:00:00Z**, spent $11 of $10.")
+		require.Contains(t, details(t, env), "**Blocked until 2026-03-06T00:00:00Z**, spent 11 of 10 USD.")
 	}, time.Hour)
 	env.RegisterDelayedCallback(func() { require.True(t, p.Held) }, 4*time.Hour-time.Second)
 

@@ -64,9 +64,9 @@ func RaiseBudget(ctx workflow.Context, in RaiseBudgetInput) (RaiseBudgetResult, 
 func raiseDetails(r activities.RaiseState) string {
 	switch r.Status {
 	case models.RaisePending:
-		return fmt.Sprintf("**Waiting for an admin** to approve $%s more, until %s at most.", r.Amount, clockTime(r.UntilAt))
+		return fmt.Sprintf("**Waiting for an admin** to approve %s USD more, until %s at most.", r.Amount, clockTime(r.UntilAt))
 	case models.RaiseActive:
-		return fmt.Sprintf("**Raised by $%s** until %s. Then the budget is what it was.", r.Amount, clockTime(r.UntilAt))
+		return fmt.Sprintf("**Raised by %s USD** until %s. Then the budget is what it was.", r.Amount, clockTime(r.UntilAt))
 	case models.RaiseEnded, models.RaiseWithdrawn:
 		return "**The budget is what it was.**"
 	case models.RaiseDenied:
