@@ -23,7 +23,7 @@ dev: build ## Run everything on embedded defaults and do a first full sync (ARGS
 
 .PHONY: test
 test: ## Run all tests; starts the Postgres and the Temporal server they need (PKGS=./api RUN=TestName)
-	@$(TESTENV) go test -run '$(RUN)' $(PKGS)
+	@$(TESTENV) go test -timeout 20m -run '$(RUN)' $(PKGS)
 
 .PHONY: build
 build: ## Build bin/litemaas
@@ -35,7 +35,7 @@ check: lint vet-workflows migrations-check openapi-check test-race test-devserve
 
 .PHONY: test-race
 test-race:
-	@$(TESTENV) go test -race $(PKGS)
+	@$(TESTENV) go test -race -timeout 20m $(PKGS)
 
 .PHONY: test-devserver
 test-devserver:
