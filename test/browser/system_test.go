@@ -3,7 +3,6 @@
 package browser_test
 
 import (
-	"bufio"
 	"bytes"
 	"database/sql"
 	"encoding/json"
@@ -17,8 +16,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +25,7 @@ import (
 	"github.com/litemaas/litemaas/activities/litellm/litellmtest"
 	"github.com/litemaas/litemaas/models/store/storetest"
 	"github.com/litemaas/litemaas/temporal/temporaltest"
+	"github.com/litemaas/litemaas/test/internal/program"
 )
 
 // binary is the built program.
@@ -102,53 +100,12 @@ func variable(t *testing.T, name string) string {
 	return value
 }
 
-var listens = regexp.MustCompile(`msg="the API listens" address=(\S+)`)
-
 // replica starts the program and returns where it listens. In the end it must have told its log
 // no secret.
 func (s *system) replica(t *testing.T) string {
 	t.Helper()
-	cmd := exec.Command(binary, "serve", "--listen", "127.0.0.1:0", "--ui-dir", filepath.Join(testdata(t), "ui"))
-	cmd.Env, cmd.Dir = s.settings, t.TempDir()
-	said, err := cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	address, ended := make(chan string, 1), make(chan struct{})
-	var log strings.Builder
-	go func() {
-		defer close(ended)
-		lines := bufio.NewReader(said)
-		for {
-			line, err := lines.ReadString('\n')
-			log.WriteString(line)
-			if found := listens.FindStringSubmatch(line); found != nil {
-				address <- found[1]
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
-		<-ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-		for _, secret := range []string{"eyJ", os.Getenv("OIDC_CLIENT_SECRET"), litellmtest.MasterKey} {
-			require.NotContains(t, log.String(), secret)
-		}
-	})
-	select {
-	case at := <-address:
-		return "http://" + at
-	case <-ended:
-		require.Fail(t, "the program ended")
-	case <-time.After(patience):
-		require.Fail(t, "the program does not listen")
-	}
-	return ""
+	secrets := []string{"eyJ", os.Getenv("OIDC_CLIENT_SECRET"), litellmtest.MasterKey}
+	return program.Serve(t, binary, s.settings, "127.0.0.1:0", func() []string { return secrets }, "--ui-dir", filepath.Join(testdata(t), "ui"))
 }
 
 func testdata(t *testing.T) string {

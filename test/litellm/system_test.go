@@ -4,7 +4,6 @@
 package litellm_test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -13,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +21,7 @@ import (
 
 	"github.com/litemaas/litemaas/models/store/storetest"
 	"github.com/litemaas/litemaas/temporal/temporaltest"
+	"github.com/litemaas/litemaas/test/internal/program"
 )
 
 const (
@@ -58,11 +57,11 @@ func start(t *testing.T, settings ...string) *system {
 	keyset, err := exec.Command(binary, "keyset", "new").Output()
 	require.NoError(t, err)
 	temporal := temporaltest.Config(t)
-	s.url = s.serve(t, binary, append(settings,
+	s.url = program.Serve(t, binary, append(append(os.Environ(), settings...),
 		"DATABASE_URL="+storetest.URL(t), "TEMPORAL_ADDRESS="+temporal.Address, "TEMPORAL_NAMESPACE="+temporal.Namespace,
 		"LITELLM_API_URL="+s.litellm, "LITELLM_API_KEY="+s.masterKey, "LITELLM_AUTO_SYNC=false", "DEFAULT_USER_RPM_LIMIT=1000",
 		"NODE_ENV=development", "AUTH_PROVIDER=mock", "ADMIN_API_KEYS="+adminKey, "LITEMAAS_SECRETS_KEYSET="+string(bytes.TrimSpace(keyset)),
-		"LITEMAAS_VERIFY_EXT_AUTHZ=true", "LITEMAAS_VERIFY_SECRET="+gatewaySecret, "LOG_LEVEL=debug")...)
+		"LITEMAAS_VERIFY_EXT_AUTHZ=true", "LITEMAAS_VERIFY_SECRET="+gatewaySecret, "LOG_LEVEL=debug"), listenAt(t), func() []string { return s.secrets })
 	return s
 }
 
@@ -72,55 +71,6 @@ func variable(t *testing.T, name string) string {
 	value := os.Getenv(name)
 	require.NotEmpty(t, value, "%s is not set: run this through `make journey`", name)
 	return value
-}
-
-var listens = regexp.MustCompile(`msg="the API listens" address=(\S+)`)
-
-// serve starts the program and returns where it listens. In the end it must have told its log no
-// secret.
-func (s *system) serve(t *testing.T, binary string, settings ...string) string {
-	t.Helper()
-	cmd := exec.Command(binary, "serve", "--listen", listenAt(t))
-	cmd.Env, cmd.Dir = append(os.Environ(), settings...), t.TempDir()
-	said, err := cmd.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	address, ended := make(chan string, 1), make(chan struct{})
-	var log strings.Builder
-	go func() {
-		defer close(ended)
-		lines := bufio.NewReader(said)
-		for {
-			line, err := lines.ReadString('\n')
-			log.WriteString(line)
-			if found := listens.FindStringSubmatch(line); found != nil {
-				address <- found[1]
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
-		<-ended
-		_ = cmd.Wait()
-		if t.Failed() {
-			t.Log(log.String())
-		}
-		for _, secret := range s.secrets {
-			require.NotContains(t, log.String(), secret)
-		}
-	})
-	select {
-	case at := <-address:
-		return "http://" + at
-	case <-ended:
-		require.Fail(t, "the program ended")
-	case <-time.After(patience):
-		require.Fail(t, "the program does not listen")
-	}
-	return ""
 }
 
 // reply is an answer, read.
